@@ -1,0 +1,1 @@
+"""The vocabulary of kinema: contract, configuration, results, errors. Imports nothing of ours."""

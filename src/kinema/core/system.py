@@ -1,0 +1,113 @@
+"""The contract that every system fulfils and the engine drives.
+
+A step is a Python generator. Each `yield` hands over the losses of one or more players; before the generator resumes, the
+engine has differentiated them with respect to that player's parameters only, averaged, clipped, stepped, and updated its
+moving average. No autograd graph may cross a `yield`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kinema.core.results import Result
+
+Losses = dict[str, dict[str, Tensor]]
+"""player -> term -> scalar; a term carries its weight already, and its name is its name in the log"""
+
+
+@dataclass
+class Player:
+    """Parameters that are optimised together, and how."""
+
+    modules: Sequence[nn.Module]
+    """what is trained; all their parameters and, for the moving average, their buffers"""
+    lr: float
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    """largest norm of the whole gradient"""
+    ema_halflife_images: float | None = None
+    """half-life of the moving average of the weights, in images seen; None keeps none"""
+    decay_from: float | None = None
+    """fraction of the run after which the learning rate falls linearly to zero; None keeps it constant"""
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All trainable parameters, in a fixed order, each once."""
+        return list({id(p): p for m in self.modules for p in m.parameters() if p.requires_grad}.values())
+
+
+@dataclass
+class Progress:
+    """Where the run stands, and the only source of chance in a step.
+
+    A draw is a function of (seed, step, order of the draw, place of the item in the whole batch): so micro-batches and
+    processes see the rows of one and the same draw, and a resumed run repeats it.
+    """
+
+    step: int
+    steps: int
+    batch: int
+    """items in the whole step, over all processes and micro-batches"""
+    rows: slice
+    """which of them this call computes"""
+    generator: torch.Generator
+    device: torch.device
+
+    @property
+    def fraction(self) -> float:
+        """How much of the run is done, in [0, 1)."""
+        return self.step / max(1, self.steps)
+
+    def randn(self, *shape: int) -> Tensor:
+        """Normal noise (rows, *shape)."""
+        return self._rows(torch.randn(self.batch, *shape, generator=self.generator))
+
+    def rand(self, *shape: int) -> Tensor:
+        """Uniform noise in [0, 1), (rows, *shape)."""
+        return self._rows(torch.rand(self.batch, *shape, generator=self.generator))
+
+    def _rows(self, draw: Tensor) -> Tensor:
+        return draw[self.rows].to(self.device, non_blocking=True)
+
+
+class System(nn.Module):
+    """A published method. Networks are attributes; see STYLE of the project for the order inside a room."""
+
+    name: ClassVar[str]
+    """as on the command line"""
+    Config: ClassVar[type]
+    """frozen dataclass: how it is built and trained"""
+    Request: ClassVar[type]
+    """frozen dataclass: what a user asks of it; command line, web form and HTTP schema are made from it"""
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """names in `kinema.metrics.METRICS`, the first being the headline"""
+
+    config: Any
+
+    @classmethod
+    def adapt(cls, config: Any, data: Any) -> Any:
+        """Complete a configuration by what only the data decides (vocabulary, number of classes)."""
+        del data
+        return config
+
+    def players(self) -> dict[str, Player]:
+        """Name -> what is trained; empty if nothing is."""
+        return {}
+
+    def step(self, batch: dict[str, Any], progress: Progress) -> Generator[Losses, None, None]:
+        """One update of the paper, as mathematics."""
+        del batch, progress
+        yield from ()
+
+    def run(self, request: Any) -> Result:
+        """The one way to use it."""
+        raise KeyError(f"{self.name} has no run")
+
+    def preview(self, batch: dict[str, Any]) -> Result:
+        """What a training run shows while it trains: the same items and noise each time."""
+        raise KeyError(f"{self.name} has no preview")
