@@ -1,8 +1,8 @@
 """The sentences of the moving-digit sets: how they are written, read back, compared, and held out.
 
-The sets and their sentence patterns are those of "Sync-DRAW" (arXiv 1611.10314) and TGANs-C (arXiv 1804.08264).
-What a sentence says is a tuple of (digit, axis) pairs, one per digit in the order of the words; axis 0 is left and
-right, 1 is up and down.
+The sets and their sentence patterns are those of "Sync-DRAW" (arXiv 1611.10314) and TGANs-C (arXiv
+1804.08264). What a sentence says is a tuple of (digit, axis) pairs, one per digit in the order of the words;
+axis 0 is left and right, 1 is up and down.
 """
 
 import itertools
@@ -69,9 +69,9 @@ def contents(digits: int, scheme: Scheme = "random", split: Split = "all") -> li
     """Every content that a split may show, in a fixed order: 20 for one digit, 400 for two.
 
     `holdout` halves them. It keeps for each digit one of the two directions for training and the other for
-    validation (five digits train horizontally, five vertically). For two digits it keeps, for each pair of digits,
-    either both contents with equal directions or both with different ones; so each digit of a pair is seen in both
-    directions, and a sentence and its swapped equivalent are always on the same side.
+    validation (five digits train horizontally, five vertically). For two digits it keeps, for each pair of
+    digits, either both contents with equal directions or both with different ones; so each digit of a pair is
+    seen in both directions, and a sentence and its swapped equivalent are always on the same side.
     """
     every = list(itertools.product(itertools.product(range(10), range(2)), repeat=digits))
     if scheme == "random" or split == "all":

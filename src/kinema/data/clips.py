@@ -39,8 +39,8 @@ class Clips(Protocol):
         """The items as the engine hands them to a system.
 
         Returns:
-            "video" float32 tensor (B, C, T, H, W) in [-1, 1], "caption" and "wrong" lists of B sentences, "index"
-            int64 tensor (B,). `wrong` is a sentence of another clip that says something else.
+            "video" float32 tensor (B, C, T, H, W) in [-1, 1], "caption" and "wrong" lists of B sentences,
+            "index" int64 tensor (B,). `wrong` is a sentence of another clip that says something else.
         """
         ...
 

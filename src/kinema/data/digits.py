@@ -1,7 +1,8 @@
 """Handwritten digits: the bundled ones, readers for other files, and how they are split and made smaller.
 
-Bundled are 10,000 images of MNIST (LeCun, Cortes, Burges; CC BY-SA 3.0). They carry no mark of training or test, so
-the split is ours: 80 % of each class after a shuffle that never changes, so that no seed of a run can mix the sides.
+Bundled are 10,000 images of MNIST (LeCun, Cortes, Burges; CC BY-SA 3.0). They carry no mark of training or
+test, so the split is ours: 80 % of each class after a shuffle that never changes, so that no seed of a run
+can mix the sides.
 """
 
 import functools
@@ -62,9 +63,10 @@ def load_digits(path: str | Path) -> Digits:
     """Read digits from any of the usual files.
 
     Args:
-        path: an `.npz` with arrays x/y (or images/labels, x_train/y_train); an `.npy` of images beside a file of the
-            same name ending in `-labels.npy`; an IDX images file (`…-images…-ubyte`, also `.gz`) beside its labels
-            file; or a folder `0.json` … `9.json`, each `{"data": [...]}` with 784 numbers in [0, 1] an image.
+        path: an `.npz` with arrays x/y (or images/labels, x_train/y_train); an `.npy` of images beside a file
+            of the same name ending in `-labels.npy`; an IDX images file (`…-images…-ubyte`, also `.gz`)
+            beside its labels file; or a folder `0.json` … `9.json`, each `{"data": [...]}` with 784 numbers
+            in [0, 1] an image.
 
     Returns:
         `Digits`: uint8 (N, 28, 28) and int64 (N,).
@@ -126,7 +128,7 @@ def _labels_beside(path: Path) -> Path:
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """The IDX format: two zero bytes, type 8 (uint8), number of axes, lengths (big-endian int32), then the data."""
+    """The IDX format: two zero bytes, type 8 (uint8), number of axes, their lengths (int32), then the data."""
     raw = path.read_bytes()
     if path.suffix == ".gz":
         raw = gzip.decompress(raw)

@@ -1,10 +1,10 @@
 """Bouncing handwritten digits with captions: SBMG (one digit) and TBMG (two), made while you wait.
 
-The sets are those of TGANs-C (arXiv 1804.08264), after "Sync-DRAW" (arXiv 1611.10314). One rule for every size S:
-the digit's side is d = round(28·S/64), its free range R = S − d, its start uniform in [0, 1]², its velocity ±0.2 a
-frame along the caption's axis, its place reflected at 0 and 1 (where the older script clamps), its corner at
-round(R·place), and digits overlap by maximum. Item i is a pure function of the seed and i; size, number of frames and
-wording do not change what it shows.
+The sets are those of TGANs-C (arXiv 1804.08264), after "Sync-DRAW" (arXiv 1611.10314). One rule for every
+size S: the digit's side is d = round(28·S/64), its free range R = S − d, its start uniform in [0, 1]², its
+velocity ±0.2 a frame along the caption's axis, its place reflected at 0 and 1 (where the older script
+clamps), its corner at round(R·place), and digits overlap by maximum. Item i is a pure function of the seed
+and i; size, number of frames and wording do not change what it shows.
 """
 
 import hashlib
@@ -35,8 +35,9 @@ _IMAGE, _X, _Y, _SIGN = range(4)
 class MovingDigits:
     """One or two digits, each moving along its own axis, with the sentence that says so.
 
-    `random` and `holdout` both keep the digit images of training and validation apart; `holdout` also keeps the
-    sentences apart. A wrong caption is drawn evenly from the sentences of the same split that say something else.
+    `random` and `holdout` both keep the digit images of training and validation apart; `holdout` also keeps
+    the sentences apart. A wrong caption is drawn evenly from the sentences of the same split that say
+    something else.
 
     Example:
         >>> clips = MovingDigits(100, digits=1, size=32)
