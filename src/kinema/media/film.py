@@ -1,0 +1,190 @@
+"""Decoding of mp4, mov, webm, mkv and avi through PyAV, one frame at a time.
+
+Only the demuxer that the file's bytes call for is allowed, it may open nothing but this file, and the decoder refuses
+frames above the limit before it takes memory for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.core.errors import MediaError
+from kinema.core.results import Pixels
+from kinema.media.limits import Info, Limits, check_size
+from kinema.media.provenance import Note, agreed_rate, unpack
+from kinema.media.sniff import VIDEO
+
+if TYPE_CHECKING:
+    from av.codec.context import CodecContext
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+Timed = tuple[Fraction, Fraction, Pixels]
+"""seconds at which a frame appears, seconds it stays, uint8 (H, W, 3)"""
+
+
+class Film:
+    """A video file being read; `frames` may be walked once."""
+
+    def __init__(self, path: Path, kind: str, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self._container = open_container(path, kind, limits)
+        try:
+            self._stream = self._first_video()
+            self._decoder = self._choose_decoder()
+            self._decoded = self._decode()
+            with decoding(path):
+                self._first = next(self._decoded, None)
+            if self._first is None:
+                raise MediaError(f"'{path}' holds no frame that can be decoded: it is truncated or broken.")
+            self.note = read_tag(self._container)
+            self.info = self._describe(kind, self._first)
+        except BaseException:
+            self.close()
+            raise
+
+    def frames(self) -> Iterator[Timed]:
+        """The frames in the order shown, upright, see-through parts over black."""
+        assert self._first is not None
+        frame: VideoFrame | None = self._first
+        size, start, usual = (frame.width, frame.height), _seconds(frame), 1 / self.info.fps
+        last = start - usual
+        with decoding(self._path):
+            while frame is not None:
+                if (frame.width, frame.height) != size:
+                    raise MediaError(
+                        f"'{self._path}' changes its frame size midway, which kinema does not read."
+                    )
+                seconds = _seconds(frame) if frame.pts is not None else last + usual
+                time_base = frame.time_base or Fraction(0)
+                yield seconds - start, frame.duration * time_base or usual, upright(frame, to_rgb(frame))
+                last, frame = seconds, next(self._decoded, None)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._container.close()
+
+    def _first_video(self) -> VideoStream:
+        streams = [
+            s for s in self._container.streams.video if not s.disposition.value & 0x400
+        ]  # no cover art
+        if not streams:
+            raise MediaError(
+                f"'{self._path}' holds no video, only {len(self._container.streams)} other streams."
+            )
+        check_size(self._path, streams[0].codec_context.width, streams[0].codec_context.height, self._limits)
+        return streams[0]
+
+    def _choose_decoder(self) -> CodecContext[Any]:
+        from av import CodecContext
+
+        decoder: CodecContext[Any] = self._stream.codec_context
+        if self._stream.metadata.get("alpha_mode", self._stream.metadata.get("ALPHA_MODE")) == "1":
+            # FFmpeg's own VP8 and VP9 decoders drop the second picture that holds the alpha; libvpx keeps it
+            decoder = CodecContext.create({"vp8": "libvpx"}.get(decoder.name, "libvpx-vp9"), "r")
+        decoder.options = {**decoder.options, "max_pixels": str(self._limits.pixels)}
+        if self._stream.codec_context.width * self._stream.codec_context.height > 2**19:
+            decoder.thread_type = "AUTO"
+        return decoder
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        for packet in self._container.demux(self._stream):
+            yield from self._decoder.decode(packet)
+
+    def _describe(self, kind: str, frame: VideoFrame) -> Info:
+        stream = self._stream
+        measured = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+        matrix = display_matrix(frame)
+        turn = round(math.degrees(math.atan2(matrix[0, 1], matrix[0, 0])) / 90) * 90 % 360
+        width, height = (frame.height, frame.width) if turn % 180 else (frame.width, frame.height)
+        return Info(
+            width=width,
+            height=height,
+            frames=stream.frames or None,
+            fps=agreed_rate(Fraction(measured), self.note.fps),
+            has_audio=bool(self._container.streams.audio),
+            has_alpha=has_alpha(frame),
+            rotation=turn,
+            format=kind,
+        )
+
+
+def open_container(path: Path, kind: str, limits: Limits) -> InputContainer:
+    """Open a video file with the demuxer of `kind` and no other."""
+    import av
+
+    options = {"protocol_whitelist": "file", "max_pixels": str(limits.pixels)}
+    with decoding(path):
+        # an absolute name cannot be mistaken for a protocol such as `concat:`
+        return av.open(
+            str(path.absolute()), "r", format=VIDEO[kind], options=options, metadata_errors="replace"
+        )
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn whatever FFmpeg reports into one sentence."""
+    import av
+
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise MediaError(
+            f"'{path}' cannot be decoded ({error.strerror}): it is truncated or broken."
+        ) from None
+    except MemoryError:
+        raise MediaError(f"'{path}' needs more memory to decode than there is.") from None
+
+
+def read_tag(container: InputContainer) -> Note:
+    """Our note from the comment of a container; Matroska writes its keys in capitals."""
+    return unpack(container.metadata.get("comment", container.metadata.get("COMMENT")))
+
+
+def has_alpha(frame: VideoFrame) -> bool:
+    """Whether the pixel format has a fourth component."""
+    return frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
+
+
+def to_rgb(frame: VideoFrame) -> Pixels:
+    """uint8 (H, W, 3); see-through parts over black."""
+    if not has_alpha(frame):
+        return frame.to_ndarray(format="rgb24")
+    return over_black(frame.to_ndarray(format="rgba"))
+
+
+def over_black(rgba: Pixels) -> Pixels:
+    """Compose (..., 4) over black to (..., 3)."""
+    return ((rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255).astype(np.uint8)
+
+
+def display_matrix(frame: VideoFrame) -> NDArray[np.int32]:
+    """The 2x2 part that maps stored to shown coordinates: x' = a x + c y, y' = b x + d y as [[a, b], [c, d]]."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return np.eye(2, dtype=np.int32)
+    return np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2]
+
+
+def upright(frame: VideoFrame, pixels: Pixels) -> Pixels:
+    """Turn and mirror (H, W, 3) as the display matrix asks, to the nearest quarter turn."""
+    (a, b), (c, d) = display_matrix(frame)
+    if abs(b) > abs(a):  # x' follows y and y' follows x
+        pixels, across, down = pixels.transpose(1, 0, 2), c, b
+    else:
+        across, down = a, d
+    return np.ascontiguousarray(pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
+
+
+def _seconds(frame: VideoFrame) -> Fraction:
+    return (frame.pts or 0) * (frame.time_base or Fraction(0))

@@ -1,0 +1,328 @@
+"""Pictures through Pillow: one picture, a GIF or APNG frame by frame, a folder of pictures, and the frames of an npz."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from kinema.core.errors import MediaError
+from kinema.core.results import Pixels
+from kinema.media.chunks import Animation, walk_gif, walk_png
+from kinema.media.film import Timed, over_black
+from kinema.media.limits import Info, Limits, check_size
+from kinema.media.provenance import MOST, Note, agreed_rate, unpack
+from kinema.media.sniff import STILL, opened, sniff
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+
+RATE = Fraction(8)
+"""frames per second of pictures that state none"""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+class Pictures:
+    """One picture, or the frames of a GIF or APNG, being read."""
+
+    def __init__(self, path: Path, kind: str, limits: Limits) -> None:
+        self._path = path
+        facts = walk_facts(path, kind, limits)
+        if facts is not None:
+            check_size(path, facts.width, facts.height, limits)
+        self._file = opened(path)
+        self._image = _open_image(self._file.__enter__(), path, kind)
+        try:
+            width, height, turn = _oriented(self._image)
+            check_size(path, width, height, limits)
+        except BaseException:
+            self.close()
+            raise
+        delays = (facts.delays if facts is not None else []) or [1 / RATE]
+        self.note = unpack(facts.text if facts is not None else _comment(self._image))
+        fps = agreed_rate(_rate(delays), self.note.fps)
+        self._delays = delays if len(delays) > 1 else [1 / fps]
+        alpha = facts.has_alpha if facts is not None else "A" in self._image.getbands()
+        self.info = Info(width, height, len(delays), fps, False, alpha, turn, kind)
+
+    def frames(self) -> Iterator[Timed]:
+        """The frames in order, composed over those before them, see-through parts over black."""
+        start = Fraction(0)
+        for k, delay in enumerate(self._delays):
+            with _decoding(self._path):
+                if k:
+                    self._image.seek(k)
+                pixels = _rgb(self._image)
+            yield start, delay, pixels
+            start += delay
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.__exit__(None, None, None)
+
+
+class Folder:
+    """A folder of pictures of one size, in the order of the numbers in their names."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path, self._limits = path, limits
+        try:
+            self._files = sorted((p for p in path.iterdir() if p.suffix.lower() in SUFFIXES), key=_by_number)
+        except OSError as error:
+            raise MediaError(f"folder '{path}' cannot be opened: {error.strerror}.") from None
+        if not self._files:
+            raise MediaError(
+                f"folder '{path}' holds no pictures; expected files such as 000000.png or 1.jpg."
+            )
+        self.note = read_folder_note(path)
+        width, height, turn, alpha = self._look(self._files[0])
+        self.info = Info(width, height, len(self._files), self.note.fps or RATE, False, alpha, turn, "folder")
+
+    def frames(self) -> Iterator[Timed]:
+        """The pictures in order."""
+        for k, file in enumerate(self._files):
+            pixels = read_picture(file, self._limits)
+            if pixels.shape[:2] != (self.info.height, self.info.width):
+                raise MediaError(
+                    f"'{file}' is {pixels.shape[1]}x{pixels.shape[0]} and the first picture of its folder is "
+                    f"{self.info.width}x{self.info.height}; all must have one size."
+                )
+            yield k / self.info.fps, 1 / self.info.fps, pixels
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _look(self, file: Path) -> tuple[int, int, int, bool]:
+        pictures = Pictures(file, sniff(file, self._limits), self._limits)
+        pictures.close()
+        info = pictures.info
+        return info.width, info.height, info.rotation, info.has_alpha
+
+
+class Arrays:
+    """The array `frames` (T, H, W), (T, H, W, 1), (T, H, W, 3) or (T, H, W, 4) uint8 of an npz, read row of bytes by row."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise MediaError(f"'{path}' is not a complete npz file ({error}).") from None
+        try:
+            names = [n for n in self._zip.namelist() if n.endswith(".npy")]
+            name = "frames.npy" if "frames.npy" in names else names[0] if len(names) == 1 else None
+            if name is None:
+                raise MediaError(
+                    f"'{path}' needs an array called 'frames'; it has {', '.join(names[:9]) or 'none'}."
+                )
+            self.note = Note(unpack(self._text("provenance.npy")).provenance, self._rate())
+            self._array, self._shape = self._open(name)
+            check_size(path, self._shape[2], self._shape[1], limits)
+        except BaseException:
+            self.close()
+            raise
+        t, h, w, c = self._shape
+        self.info = Info(w, h, t, self.note.fps or RATE, False, c == 4, 0, "npz")
+
+    def frames(self) -> Iterator[Timed]:
+        """The frames in order, each read when it is asked for."""
+        t, h, w, c = self._shape
+        for k in range(t):
+            with _decoding(self._path):
+                data = self._array.read(h * w * c)
+            if len(data) < h * w * c:
+                raise MediaError(f"'{self._path}' is truncated: frame {k} of {t} is not complete.")
+            pixels = np.frombuffer(data, np.uint8).reshape(h, w, c)
+            yield k / self.info.fps, 1 / self.info.fps, _three(pixels)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._zip.close()
+
+    def _open(self, name: str) -> tuple[IO[bytes], tuple[int, int, int, int]]:
+        """Open one array after its header, without trusting it: type, order and size are checked first."""
+        with _decoding(self._path):
+            array = self._zip.open(name)
+            shape, fortran, dtype = _npy_header(array)
+        if (
+            dtype != np.uint8
+            or fortran
+            or len(shape) not in (3, 4)
+            or (len(shape) == 4 and shape[3] not in (1, 3, 4))
+        ):
+            raise MediaError(
+                f"'{self._path}' holds {dtype} of shape {shape} in '{name}'; expected uint8 (T, H, W, 3) in C order."
+            )
+        if 0 in shape:
+            raise MediaError(f"'{self._path}' holds no frames: '{name}' has shape {shape}.")
+        return array, (shape[0], shape[1], shape[2], shape[3] if len(shape) == 4 else 1)
+
+    def _small(self, name: str) -> Any:
+        """A small array by name, never one with pickled objects; None if it is not there."""
+        if name not in self._zip.namelist() or self._zip.getinfo(name).file_size > 8 * MOST:
+            return None
+        with _decoding(self._path), self._zip.open(name) as file:
+            shape, _, dtype = _npy_header(file)
+            if dtype.hasobject or np.prod(shape, dtype=float) * dtype.itemsize > 8 * MOST:
+                raise MediaError(
+                    f"'{self._path}' holds Python objects in '{name}', which kinema never loads."
+                )
+        with _decoding(self._path), self._zip.open(name) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    def _text(self, name: str) -> str | None:
+        value = self._small(name)
+        return str(value) if value is not None and value.dtype.kind == "U" and value.ndim == 0 else None
+
+    def _rate(self) -> Fraction | None:
+        value = self._small("fps.npy")
+        if value is None or value.size not in (1, 2) or value.dtype.kind not in "iuf":
+            return None
+        top, bottom = (value.ravel().tolist() + [1])[:2]
+        finite = np.isfinite([top, bottom]).all() and top > 0 and bottom > 0
+        return Fraction(top).limit_denominator(2**20) / Fraction(bottom) if finite else None
+
+
+def read_picture(path: Path, limits: Limits) -> Pixels:
+    """One picture as uint8 (H, W, 3), upright by its EXIF orientation, over black."""
+    kind = sniff(path, limits)
+    if kind not in STILL:
+        raise MediaError(f"'{path}' is {kind}, not a picture; read it with kinema.media.read_video.")
+    pictures = Pictures(path, kind, limits)
+    try:
+        return next(pictures.frames())[2]
+    finally:
+        pictures.close()
+
+
+def walk_facts(path: Path, kind: str, limits: Limits) -> Animation | None:
+    """Size, delays and note from the blocks of a GIF or PNG; None for other formats."""
+    if kind == "gif":
+        return walk_gif(path, limits)
+    return walk_png(path, limits) if kind in ("png", "apng") else None
+
+
+def read_folder_note(path: Path) -> Note:
+    """The note of a folder, from its provenance.json."""
+    file = path / "provenance.json"
+    if not file.is_file() or file.stat().st_size > MOST:
+        return Note()
+    with opened(file) as stream:
+        return unpack(stream.read().decode("utf-8", "replace"))
+
+
+def picture_note(path: Path, kind: str, limits: Limits) -> Note:
+    """The note of a picture without decoding it."""
+    pictures = Pictures(path, kind, limits)
+    pictures.close()
+    return pictures.note
+
+
+def _open_image(file: IO[bytes], path: Path, kind: str) -> Pillow.Image:
+    from PIL import Image
+
+    with _decoding(path), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", Image.DecompressionBombWarning
+        )  # our own limit is checked right after
+        return Image.open(file, formats=[STILL[kind]])
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn whatever Pillow, zlib and numpy report into one sentence."""
+    from PIL import Image
+
+    try:
+        yield
+    except MediaError:
+        raise
+    except Image.DecompressionBombError:
+        raise MediaError(
+            f"'{path}' would decompress to more pixels than is safe; scale it down first."
+        ) from None
+    except MemoryError:
+        raise MediaError(f"'{path}' needs more memory to decode than there is.") from None
+    except Exception as error:  # decoders of hostile files raise nearly anything
+        raise MediaError(f"'{path}' cannot be decoded ({error}): it is truncated or broken.") from None
+
+
+def _oriented(image: Pillow.Image) -> tuple[int, int, int]:
+    """Width, height and clockwise turn after the EXIF orientation (values 1 to 8)."""
+    turn = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}.get(_orientation(image), 0)
+    width, height = image.size
+    return (height, width, turn) if turn % 180 else (width, height, turn)
+
+
+def _orientation(image: Pillow.Image) -> int:
+    if image.format not in ("JPEG", "WEBP"):
+        return 1
+    with _decoding(Path(getattr(image, "filename", "") or "picture")):
+        return int(image.getexif().get(0x0112, 1))
+
+
+def _comment(image: Pillow.Image) -> str | None:
+    comment = image.info.get("comment")
+    return comment.decode("utf-8", "replace") if isinstance(comment, bytes) else None
+
+
+def _rgb(image: Pillow.Image) -> Pixels:
+    """The current frame as uint8 (H, W, 3)."""
+    from PIL import ImageOps
+
+    if image.mode.startswith("I"):  # 16 bits: Pillow would clip instead of scale
+        grey = (np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)
+        return _three(grey[..., None])
+    if _orientation(image) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        return over_black(np.asarray(image.convert("RGBA")))
+    return np.array(image.convert("RGB"))
+
+
+def _three(pixels: Pixels) -> Pixels:
+    """(H, W, 1 | 3 | 4) to (H, W, 3)."""
+    if pixels.shape[2] == 4:
+        return over_black(pixels)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)  # type: ignore[no-untyped-call]
+    if dtype.hasobject:
+        raise MediaError(
+            "an npz that holds Python objects can run code and is refused; store plain uint8 arrays."
+        )
+    return shape, fortran, dtype
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """img2 before img10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _rate(delays: list[Fraction]) -> Fraction:
+    """The simplest rate whose timestamps, rounded to hundredths of a second, give the total of these delays."""
+    total = sum(delays, Fraction(0))
+    measured = len(delays) / total
+    if all((100 * d).denominator == 1 for d in delays) and len(set(delays)) > 1:
+        return simplest(len(delays) / (total + Fraction(1, 200)), len(delays) / (total - Fraction(1, 200)))
+    return measured
+
+
+def simplest(low: Fraction, high: Fraction) -> Fraction:
+    """The fraction of least denominator in [low, high] (Stern-Brocot descent)."""
+    whole = -(-low.numerator // low.denominator)
+    if whole <= high:
+        return Fraction(whole)
+    base = whole - 1
+    return base + 1 / simplest(1 / (high - base), 1 / (low - base))
