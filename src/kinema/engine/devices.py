@@ -1,0 +1,81 @@
+"""What depends on the machine, decided once per run: device, precision, memory layout, and what to say when memory ends."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+
+from kinema.core.config import RunSettings
+from kinema.core.errors import KinemaError, UsageError
+from kinema.engine.distributed import World
+
+Context = Callable[[], AbstractContextManager[object]]
+
+
+def choose_device(name: str, world: World) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N` as a device; under torchrun each process gets the GPU of its place."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name != "cpu" and not name.startswith("cuda"):
+        raise UsageError(f"device is auto, cpu, cuda or cuda:N, not '{name}'.")
+    if name == "cpu":
+        return torch.device("cpu")
+    index = int(name[5:]) if name[5:].isdigit() else world.local_rank
+    if index >= torch.cuda.device_count():
+        raise UsageError(f"device {name} needs GPU {index}, this machine has {torch.cuda.device_count()}; device=cpu works.")
+    torch.cuda.set_device(index)
+    torch.backends.cudnn.benchmark = True
+    return torch.device("cuda", index)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bf16 is native: AMX or AVX512-BF16 on a CPU, compute capability 8.0 on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return any(getattr(torch.cpu, f"_is_{unit}_supported", lambda: False)() for unit in ("amx_tile", "avx512_bf16"))
+
+
+def choose_precision(name: str, device: torch.device) -> Context:
+    """The context in which networks are computed: bf16 autocast or nothing.
+
+    Casts are not cached: a cached cast collects the gradients of several uses of a weight in bf16, an uncached one in fp32.
+    """
+    if name not in ("auto", "bf16", "fp32"):
+        raise UsageError(f"precision is auto, bf16 or fp32, not '{name}'.")
+    if name == "fp32" or (name == "auto" and not has_bf16(device)):
+        return nullcontext
+    return lambda: torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay the weights of 2-D and 3-D convolutions out channels last; their outputs follow, whatever the input's layout."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in module.parameters():
+        if parameter.dim() in layouts:
+            parameter.data = parameter.data.contiguous(memory_format=layouts[parameter.dim()])
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception is one of the ways in which PyTorch and Python say that memory ended."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+def out_of_memory(settings: RunSettings, items: int, fits: Callable[[int], bool] | None) -> KinemaError:
+    """The error that says which micro-batch would do; `fits` tries one, None where trying is not possible."""
+    said = f"Out of memory with {items} items at a time (batch={settings.batch})"
+    for smaller in _halves(items):
+        if fits is None:
+            return KinemaError(f"{said}; try --set micro_batch={smaller}: less memory, the same result.")
+        if fits(smaller):
+            return KinemaError(f"{said}; {smaller} at a time fit: --set micro_batch={smaller} gives the same result.")
+    return KinemaError(f"{said}, and one item alone does not fit either; choose a smaller preset, size or number of frames.")
+
+
+def _halves(items: int) -> Iterator[int]:
+    while items > 1:
+        items = (items + 1) // 2
+        yield items

@@ -1,0 +1,78 @@
+"""Warnings in words with what to try, given only when there is evidence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinema.core.results import Batch, Result
+from kinema.core.system import Player
+
+
+class Health:
+    """Remembers what is needed to see that something goes wrong; says each thing once until it is well again."""
+
+    def __init__(self, players: Mapping[str, Player]) -> None:
+        self.players = list(players)
+        self.zero_lines = dict.fromkeys(self.players, 0)
+        self.first_sigma: dict[str, list[float]] = {}
+        self.said: set[str] = set()
+
+    def losses(self, means: Mapping[str, float]) -> list[str]:
+        """A player of a game whose first term is zero for three lines in a row has won it; the other learns nothing."""
+        found = []
+        for player in self.players if len(self.players) > 1 else ():
+            term = next((k for k in means if k.startswith(player + "/")), None)
+            won = term is not None and abs(means[term]) < 1e-3
+            self.zero_lines[player] = self.zero_lines[player] + 1 if won else 0
+            text = (
+                f"{player} is saturated: {term} stays near zero, so its opponents get no useful gradient. "
+                "Try a lower learning rate for it, a gradient penalty, or spectral normalisation."
+            )
+            found += self._once(f"saturated {player}", self.zero_lines[player] >= 3, text)
+        return found
+
+    def preview(self, result: Result, batch: Mapping[str, Any]) -> list[str]:
+        """Clips of one preview that differ far less from each other than real ones do."""
+        if not isinstance(result, Batch) or len(result) < 4:
+            return []
+        made = float(np.std(np.stack([v.frames for v in result]).astype(np.float32) / 127.5, axis=0).mean())
+        real = next((v for v in batch.values() if isinstance(v, Tensor) and v.is_floating_point() and v.dim() >= 4), None)
+        expected = 0.05 if real is None else float(real.float().std(0, unbiased=False).mean())
+        text = (
+            f"collapse: the previews differ by {made:.3f} from each other, real items by {expected:.3f}. "
+            "Try a gradient penalty, a lower learning rate for the critic, or an earlier state."
+        )
+        return self._once("collapse", made < 0.1 * expected, text)
+
+    def weights(self, parameters: Mapping[str, list[torch.nn.Parameter]]) -> list[str]:
+        """A player whose largest singular value has grown tenfold since the run was begun or resumed."""
+        found = []
+        for player, weights in parameters.items():
+            now = [top_singular_value(w) for w in weights if w.dim() >= 2]
+            first = self.first_sigma.setdefault(player, now)
+            growth = max((b / max(a, 1e-3) for a, b in zip(first, now, strict=True)), default=1.0)
+            text = (
+                f"{player}: a weight's largest singular value has grown {growth:.0f}-fold; training may be about to break. "
+                "Try a lower learning rate, spectral normalisation, or an earlier state."
+            )
+            found += self._once(f"growth {player}", growth > 10, text)
+        return found
+
+    def _once(self, key: str, wrong: bool, text: str) -> list[str]:
+        new = wrong and key not in self.said
+        self.said = self.said | {key} if wrong else self.said - {key}
+        return [text] if new else []
+
+
+@torch.no_grad()
+def top_singular_value(weight: Tensor, iterations: int = 8) -> float:
+    """By power iteration from a fixed start, to a few per cent."""
+    matrix = weight.detach().float().flatten(1)
+    v = torch.ones(matrix.shape[1], device=matrix.device)
+    for _ in range(iterations):
+        u = torch.nn.functional.normalize(matrix @ v, dim=0)
+        v = torch.nn.functional.normalize(matrix.t() @ u, dim=0)
+    return float(torch.linalg.vector_norm(matrix @ v))
