@@ -1,0 +1,29 @@
+"""What every test starts from: one thread, known seeds, and no GPU test without a GPU."""
+
+import os
+import random
+
+import hypothesis
+import pytest
+import torch
+
+# Two test processes on two cores would otherwise start four threads each; child processes inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile("kinema", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("kinema")
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    random.seed(0)
+    torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
