@@ -1,0 +1,1 @@
+"""Objectives that two or more systems share."""

@@ -1,0 +1,1 @@
+"""TGANs-C: a short video from a caption (Pan et al., 2017)."""

@@ -1,0 +1,57 @@
+"""The losses of TGANs-C, from logits of the three pairs real+, real- and syn+.
+
+Pan et al. 2017 (arXiv:1804.08264), eq. (1) to (7): only {real clip, its caption} counts as true; {real clip, a wrong
+caption} and {generated clip, its caption} are false. Each head's loss is a third of the three terms, and the losses of
+the heads are averaged.
+"""
+
+import torch
+from torch import Tensor
+
+from kinema.losses.adversarial import ADVERSARIAL
+
+Logits = dict[str, Tensor]
+"""head -> logits (B, places)"""
+
+
+def critic_terms(loss: str, true: Logits, wrong: Logits | None, fake: Logits, smoothing: float = 0.0) -> dict[str, Tensor]:
+    """What the critics pay, one term a head.
+
+    Args:
+        loss: name in `ADVERSARIAL`.
+        true: logits of real+ (B, places) for every head.
+        wrong: logits of real-; None trains without captions, on two pairs.
+        fake: logits of syn+.
+        smoothing: label of real+ is 1 - smoothing (log loss only).
+    """
+    objective, terms = ADVERSARIAL[loss], {}
+    for head in true:
+        falses = [pair[head] for pair in (wrong, fake) if pair is not None]
+        # eq. (2), (3), (5): -1/3 [log D(real+) + log(1 - D(real-)) + log(1 - D(syn+))]
+        total = objective.true(true[head]) + sum(objective.false(false, true[head]) for false in falses)
+        if smoothing:
+            total = total + smoothing * true[head].mean()  # softplus(-x) + a·x is the cross-entropy to the label 1 - a
+        terms[head] = total / (1 + len(falses)) / len(true)
+    return terms
+
+
+def generator_terms(loss: str, fake: Logits, true: Logits | None) -> dict[str, Tensor]:
+    """What the generator pays, one term a head: -1/heads · log D(syn+) (eq. (7)); `true` for relativistic losses only."""
+    fool = ADVERSARIAL[loss].fool
+    return {head: fool(fake[head], fake[head] if true is None else true[head]) / len(fake) for head in fake}
+
+
+def coherence(maps: Tensor) -> Tensor:
+    """Temporal coherence constraint, eq. (4): mean over steps of |m_i - m_(i-1)|^2.
+
+    Args:
+        maps: raw frame maps of generated clips (B, F, C, h, w).
+    """
+    return (maps[:, 1:] - maps[:, :-1]).float().square().flatten(2).sum(2).mean()
+
+
+def condition_share(true: Logits, wrong: Logits) -> Tensor:
+    """How far a change of caption moves the logits, relative to their spread: near 0, the critics ignore the caption."""
+    moved = torch.stack([(true[h] - wrong[h]).abs().mean() for h in true])
+    spread = torch.stack([true[h].std().clamp_min(1e-6) if true[h].numel() > 1 else true[h].abs().mean() for h in true])
+    return (moved / spread).mean().detach()

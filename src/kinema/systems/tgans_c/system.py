@@ -1,0 +1,231 @@
+"""TGANs-C: the update of the paper, and its use.
+
+Pan, Qiu, Yao, Li, Mei, "To Create What You Tell: Generating Videos from Captions", ACM MM 2017, arXiv:1804.08264.
+Where we differ: the generator's term comes from one forward pass shared with the critics when `updates` is
+`simultaneous`; what else differs is an option of `Config` whose default is the paper's.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinema.core.errors import UsageError
+from kinema.core.results import Batch, Pixels, Video
+from kinema.core.system import Losses, Player, Progress, System
+from kinema.losses.adversarial import gradient_penalty
+from kinema.systems.tgans_c.config import Config, Request
+from kinema.systems.tgans_c.generators import GENERATORS, VGAN
+from kinema.systems.tgans_c.losses import Logits, coherence, condition_share, critic_terms, generator_terms
+from kinema.systems.tgans_c.networks import Critics
+from kinema.systems.tgans_c.text import TextDecoder, TextEncoder, Vocabulary, collect_words, reconstruction
+
+MASK_WEIGHT = 0.1  # of the L1 penalty on VGAN's foreground mask
+
+
+class TGANsC(System):
+    """A caption and noise become a short clip."""
+
+    name = "tgans-c"
+    Config = Config
+    Request = Request
+    metrics = ("caption_fidelity", "fd_judge", "fd_random")
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        if config.size % 16 or config.frames % 16:
+            raise UsageError(f"size and frames are multiples of 16, not {config.size} and {config.frames}.")
+        self.config = config
+        self.vocabulary = Vocabulary(config.words)
+        self.text_encoder = TextEncoder(len(self.vocabulary), config.sentence)
+        self.text_decoder = TextDecoder(len(self.vocabulary), config.sentence)
+        self.generator = GENERATORS[config.generator](config)
+        self.critics = Critics(config)
+        if config.generator != "layered":
+            self.generator.apply(_normal_init)
+        if config.critic_norm != "spectral":
+            self.critics.apply(_normal_init)
+
+    @classmethod
+    def adapt(cls, config: Config, data: Any) -> Config:
+        """Take the vocabulary from the data."""
+        return replace(config, words=tuple(data.vocabulary) or collect_words(data.captions))
+
+    def players(self) -> dict[str, Player]:
+        """`text` (the auto-encoder), `critic` (all heads), `generator`."""
+        c = self.config
+        trained: list[nn.Module] = [self.generator, *([self.text_encoder] if c.finetune_text else [])]
+        return {
+            "text": Player([self.text_encoder, self.text_decoder], c.text_lr, betas=(0.9, 0.999), clip_norm=5.0),
+            "critic": Player([self.critics], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
+            "generator": Player(
+                trained, c.lr, c.betas, ema_halflife_images=c.ema_halflife_images, decay_from=c.decay_from
+            ),
+        }
+
+    def step(self, batch: dict[str, Any], progress: Progress) -> Generator[Losses, None, None]:
+        """The text encoder's auto-encoding first; from then on critics and generator in turn, or both at once."""
+        c, real = self.config, batch["video"]
+        if progress.step < c.text_steps:
+            yield {"text": {"reconstruction": self.reconstruct(batch["caption"])}}
+            return
+        s = self.sentences(batch["caption"])
+        wrong = self.sentences(batch["wrong"]).detach() if c.conditional else None
+
+        if c.updates == "alternating":
+            with torch.no_grad():
+                fake = self.generator(progress.randn(*self.generator.noise_shape), s)
+            yield {"critic": self.critic_losses(real, fake, s.detach(), wrong, progress)[0]}
+            s = self.sentences(batch["caption"])
+            fake = self.generator(progress.randn(*self.generator.noise_shape), s)
+            yield {"generator": self.generator_losses(real, fake, s, progress)}
+        else:
+            fake = self.generator(progress.randn(*self.generator.noise_shape), s)
+            critic, logits = self.critic_losses(real, fake, s, wrong, progress)
+            yield {"critic": critic, "generator": self.generator_losses(real, fake, s, progress, logits)}
+
+    # ---- the objective ----------------------------------------------------------------------------------------------
+
+    def critic_losses(
+        self, real: Tensor, fake: Tensor, s: Tensor, wrong: Tensor | None, progress: Progress
+    ) -> tuple[dict[str, Tensor], tuple[Logits, Logits, Tensor | None]]:
+        """Terms of L_D, and for reuse the logits of syn+ and real+ and the frame maps of the generated clips."""
+        c = self.config
+        penalised = c.r1 > 0 and progress.step % c.r1_every == 0
+        real = real.detach().requires_grad_(penalised)
+        with torch.autocast(real.device.type, enabled=False) if penalised else nullcontext():
+            seen = self.critics.features(real, progress.step)  # the trunks run once for both captions
+            true = self.critics.logits(seen, s.detach())
+        rejected = None if wrong is None else self.critics.logits(seen, wrong)
+        seen_fake = self.critics.features(fake, progress.step)
+        false = self.critics.logits(seen_fake, s)
+        terms = critic_terms(c.loss, true, rejected, false, c.smoothing)
+        if penalised:
+            everything = torch.stack([logit.sum() for logit in true.values()])
+            terms["r1"] = c.r1 * c.r1_every * gradient_penalty(everything, real)
+        if rejected is not None:
+            terms["caption_share"] = condition_share(true, rejected)  # carries no gradient: for the log alone
+        return terms, (false, true, seen_fake.frames)
+
+    def generator_losses(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        s: Tensor,
+        progress: Progress,
+        known: tuple[Logits, Logits, Tensor | None] | None = None,
+    ) -> dict[str, Tensor]:
+        """Terms of L_G, eq. (7); `known` are the logits and maps that `critic_losses` gave for the same `fake`."""
+        c, true = self.config, None
+        if known is not None:
+            logits, true, maps = known
+        else:
+            seen = self.critics.features(fake, progress.step)
+            logits, maps = self.critics.logits(seen, s), seen.frames
+            if c.loss == "relativistic":
+                with torch.no_grad():
+                    true = self.critics.logits(self.critics.features(real, progress.step), s)
+        true = {head: value.detach() for head, value in true.items()} if true is not None else None
+        terms = generator_terms(c.loss, logits, true)
+        if c.variant == "cc" and maps is not None:
+            terms = {head: term * 2 / 3 for head, term in terms.items()}  # -1/3 [... - L_t1]
+            terms["coherence"] = coherence(maps) / 3
+        if isinstance(self.generator, VGAN) and self.generator.last_mask is not None:
+            terms["mask"] = MASK_WEIGHT * self.generator.last_mask.float().abs().mean()
+        return terms
+
+    # ---- text -------------------------------------------------------------------------------------------------------
+
+    def reconstruct(self, captions: Sequence[str]) -> Tensor:
+        """Loss of the sequence auto-encoder on these captions (scalar)."""
+        words, lengths = self.vocabulary.encode(captions)
+        self.text_encoder.standardise.train()
+        return reconstruction(self.text_encoder, self.text_decoder, words.to(self.device), lengths)
+
+    def sentences(self, captions: Sequence[str]) -> Tensor:
+        """Captions -> s (B, d_s); zeros for an unconditional system; with gradients only when fine-tuned."""
+        if not self.config.conditional:
+            return torch.zeros(len(captions), self.config.sentence, device=self.device)
+        words, lengths = self.vocabulary.encode(captions)
+        self.text_encoder.standardise.eval()  # after pretraining a sentence keeps its vector
+        with torch.set_grad_enabled(self.config.finetune_text and torch.is_grad_enabled()):
+            return self.text_encoder(words.to(self.device), lengths)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
+    # ---- use --------------------------------------------------------------------------------------------------------
+
+    def run(self, request: Request) -> Video | Batch:
+        """One clip, or a batch of clips sentence by sentence."""
+        c = self.config
+        for name, wanted, trained in (("frames", request.frames, c.frames), ("size", request.size, c.size)):
+            if wanted not in (None, trained):
+                raise UsageError(f"these weights make clips with {name} {trained}, not {wanted}; train others for that.")
+        if not request.caption:
+            raise UsageError("no caption was given; say what shall move, e.g. 'digit 7 is moving left and right .'")
+        if request.n < 1:
+            raise UsageError(f"n is the number of clips for each caption, at least 1, not {request.n}.")
+        for caption in request.caption:
+            self.vocabulary.check(caption)
+        captions = [caption for caption in request.caption for _ in range(request.n)]
+        seeds = [clip_seed(request.seed, i) for _ in request.caption for i in range(request.n)]
+        clips = [Video(frames, Fraction(c.fps)) for frames in self.generate(captions, seeds)]
+        return clips[0] if len(clips) == 1 else Batch(clips, labels=captions)
+
+    @torch.no_grad()
+    def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
+        """One clip for every caption and seed: uint8 (N, T, S, S, 3). A clip depends on its own caption and seed only."""
+        was_training = self.training
+        self.eval()
+        out = []
+        for start in range(0, len(captions), batch):
+            part = slice(start, start + batch)
+            video = self.generator(self.noise(seeds[part]), self.sentences(captions[part]))
+            out.append(to_uint8(video))
+        self.train(was_training)
+        return np.concatenate(out)
+
+    def noise(self, seeds: Iterable[int]) -> Tensor:
+        """Noise (N, *noise_shape), a row for every seed."""
+        shape = self.generator.noise_shape
+        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(rows).to(self.device)
+
+    def preview(self, batch: dict[str, Any]) -> Batch:
+        """The first captions of the batch, each with noise of its own, the same every time."""
+        captions = list(batch["caption"][:8])
+        frames = self.generate(captions, [clip_seed(0, i) for i in range(len(captions))])
+        return Batch([Video(f, Fraction(self.config.fps)) for f in frames], labels=captions)
+
+    @torch.no_grad()
+    def judge(self, clips: Tensor, captions: Sequence[str]) -> Tensor:
+        """D0's logits (B,) that clips (B, C, T, S, S) in [-1, 1] are real and fit; for the generative adversarial metric."""
+        critic = self.critics.video
+        if critic is None:
+            raise UsageError("this run has no video critic (variant 'frame'), so it cannot be compared by GAM.")
+        return critic.head(critic.maps(clips.to(self.device)), self.sentences(captions)).mean(1)
+
+
+def clip_seed(seed: int, index: int) -> int:
+    """The seed of clip `index` of a request: far apart for neighbouring request seeds."""
+    return seed * 1_000_003 + index
+
+
+def to_uint8(video: Tensor) -> Pixels:
+    """Video (B, C, T, H, W) in [-1, 1] -> uint8 (B, T, H, W, 3), rounded; grey is repeated."""
+    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
+    return np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy())
+
+
+def _normal_init(module: nn.Module) -> None:
+    """N(0, 0.02) for every convolution and linear layer, as in the paper."""
+    if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+        nn.init.normal_(module.weight, 0, 0.02)
