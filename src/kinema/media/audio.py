@@ -1,7 +1,8 @@
 """The sound of another file, carried along while a video is written.
 
-Packets are copied as they are where the new container can hold the codec, and encoded anew where it cannot: to Opus in
-webm, to AAC in mp4 and mov. They go in together with the pictures of the same moment, so that nothing piles up.
+Packets are copied as they are where the new container can hold the codec, and encoded anew where it cannot:
+to Opus in webm, to AAC in mp4 and mov. They go in together with the pictures of the same moment, so that
+nothing piles up.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kinema.core.errors import MediaError
 from kinema.media.film import decoding, open_container
@@ -29,18 +30,16 @@ COPIED = {
 
 
 class AudioTrack:
-    """The first sound track of `path`, on its way into `target`; a file without sound is silently without sound."""
+    """The first sound track of `path`, on its way into `target`; a file without sound adds none."""
 
     def __init__(self, path: Path, target: OutputContainer) -> None:
         limits = Limits()
         kind = sniff(path, limits)
         if kind not in VIDEO:
-            raise MediaError(
-                f"'{path}' is {kind}, which holds no sound; expected mp4, mov, webm, mkv or avi."
-            )
+            raise MediaError(f"'{path}' is {kind}, which holds no sound; expected mp4, webm or avi.")
         self._path, self._target = path, target
         self._source = open_container(path, kind, limits)
-        self._packets: Iterator[Packet] = iter(())
+        self._packets: Iterator[Packet[Any]] = iter(())
         if self._source.streams.audio:
             known = COPIED[target.format.name]
             copied = self._source.streams.audio[0].codec_context.name in known
@@ -48,7 +47,7 @@ class AudioTrack:
         self._waiting = self._next()
 
     def write(self, until: Fraction) -> None:
-        """Put in all packets that begin before `until` seconds; what sounds after the last picture is left out."""
+        """Put in all packets that begin before `until` seconds; what sounds later is left out."""
         while self._waiting is not None and _begin(self._waiting) < until:
             self._target.mux(self._waiting)
             self._waiting = self._next()
@@ -58,11 +57,11 @@ class AudioTrack:
         self._waiting = None
         self._source.close()
 
-    def _next(self) -> Packet | None:
+    def _next(self) -> Packet[Any] | None:
         with decoding(self._path):
             return next(self._packets, None)
 
-    def _copied(self) -> Iterator[Packet]:
+    def _copied(self) -> Iterator[Packet[Any]]:
         source = self._source.streams.audio[0]
         stream = self._target.add_stream_from_template(source)
         for packet in self._source.demux(source):
@@ -70,13 +69,14 @@ class AudioTrack:
                 packet.stream = stream
                 yield packet
 
-    def _encoded(self) -> Iterator[Packet]:
+    def _encoded(self) -> Iterator[Packet[Any]]:
         from av import AudioResampler
+        from av.audio.stream import AudioStream
 
         source = self._source.streams.audio[0]
-        stream = self._target.add_stream(
-            "libopus" if self._target.format.name == "webm" else "aac", rate=48_000
-        )
+        codec = "libopus" if self._target.format.name == "webm" else "aac"
+        stream = self._target.add_stream(codec, rate=48_000)
+        assert isinstance(stream, AudioStream)
         layout = "mono" if source.codec_context.channels == 1 else "stereo"
         stream.codec_context.layout = layout
         resampler = AudioResampler(stream.codec_context.format, layout, 48_000)
@@ -88,5 +88,5 @@ class AudioTrack:
         yield from stream.encode(None)
 
 
-def _begin(packet: Packet) -> Fraction:
+def _begin(packet: Packet[Any]) -> Fraction:
     return (packet.pts or 0) * packet.time_base

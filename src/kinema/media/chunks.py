@@ -1,7 +1,7 @@
-"""The block structure of GIF (GIF89a) and of PNG with its animation extension (PNG 3rd edition, 11.3): size, delays, words.
+"""The blocks of GIF (GIF89a) and of PNG with its animations (PNG 3rd edition, 11.3): size, delays, words.
 
-Both are walked without decoding a pixel, so that a hostile canvas is refused before memory is taken, exact delays
-survive, and a note can be put into a finished file.
+Both are walked without decoding a pixel, so that a hostile canvas is refused before memory is taken, exact
+delays survive, and a note can be put into a finished file.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Encoders: each takes frames one by one and writes one file or folder, in constant memory.
 
-mp4, mov  H.264, crf 12, yuv420p so that everything plays it; yuv444p where width or height is odd, because 4:2:0 H.264
-          cannot hold an odd size (VLC, mpv and FFmpeg play that, some browsers do not)
+mp4, mov  H.264, crf 12, yuv420p so that everything plays it; yuv444p where width or height is odd, because
+          4:2:0 H.264 cannot hold an odd size (VLC, mpv and FFmpeg play that, some browsers do not)
 webm      VP9, crf 16, yuv420p
 gif       one palette per frame; exact where a frame has at most 256 colours; times rounded to 1/100 s
 apng, png without loss
-npz       arrays frames (T, H, W, 3) uint8, fps (2,) int64 as numerator and denominator, provenance (JSON text)
+npz       arrays frames uint8 (T, H, W, 3), fps int64 (numerator, denominator), provenance (JSON text)
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class FilmEncoder:
         self, path: Path, suffix: str, fps: Fraction, width: int, height: int, text: str, audio: Path | None
     ) -> None:
         import av
+        from av.video.stream import VideoStream
 
         muxer, codec, options = CODECS[suffix]
         self._fps, self._count = fps, 0
@@ -52,7 +54,9 @@ class FilmEncoder:
             if text:
                 self._container.metadata["comment"] = text
             odd = (width % 2 or height % 2) and suffix != ".webm"
-            self._stream = self._container.add_stream(codec, rate=fps, options=dict(options))
+            stream = self._container.add_stream(codec, rate=fps, options=dict(options))
+            assert isinstance(stream, VideoStream)
+            self._stream = stream
             self._stream.width, self._stream.height = width, height
             self._stream.pix_fmt = "yuv444p" if odd else "yuv420p"
             self._stream.codec_context.time_base = 1 / fps
@@ -92,22 +96,22 @@ class FilmEncoder:
         """Let go of an unfinished file."""
         if self._audio is not None:
             self._audio.close()
-        # closing would write the trailer to a file that is thrown away; dropping the object frees it
+        with suppress(Exception):  # on a full disk this fails again, and the file is thrown away anyhow
+            self._container.close()
 
 
 class GifEncoder:
-    """GIF through FFmpeg's encoder, which stores only what changes; the note is put in afterwards."""
+    """GIF through FFmpeg's encoder, every frame whole; the note is put in afterwards."""
 
     def __init__(self, path: Path, fps: Fraction, width: int, height: int, text: str) -> None:
         import av
 
         if fps > 50:
-            raise MediaError(
-                f"a GIF shows at most 50 frames per second, not {fps}; choose mp4, webm or apng."
-            )
+            raise MediaError(f"a GIF shows at most 50 frames per second, not {fps}; choose mp4 or webm.")
         self._path, self._fps, self._text, self._count = path, fps, text, 0
         self._container = av.open(str(path), "w", format="gif")
-        self._stream = self._container.add_stream("gif", rate=fps)
+        # FFmpeg finds what changed by comparing palette indices, which lie when each frame has its own palette
+        self._stream = self._container.add_stream("gif", rate=fps, options={"gifflags": "0"})
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "pal8"
         self._stream.codec_context.time_base = Fraction(1, 100)
 
@@ -127,14 +131,16 @@ class GifEncoder:
             append_gif_comment(file, self._text)
 
     def abort(self) -> None:
-        """Nothing is held beyond the object itself."""
+        """Let go of an unfinished file."""
+        with suppress(Exception):
+            self._container.close()
 
     def _tick(self, k: int) -> int:
         return round(100 * k / self._fps)
 
 
 class ApngEncoder:
-    """APNG: every frame a full picture, its delay an exact fraction; the number of frames is filled in at the end."""
+    """APNG: every frame a full picture, its delay an exact fraction; their number is filled in at the end."""
 
     def __init__(self, path: Path, fps: Fraction, width: int, height: int, text: str) -> None:
         delay = (1 / fps).limit_denominator(2**16 - 1)
@@ -213,11 +219,11 @@ class NpzEncoder:
         self._frames.seek(0)
         with zipfile.ZipFile(self._path, "w", zipfile.ZIP_DEFLATED) as archive:
             with archive.open(_member("fps.npy"), "w") as file:
-                np.lib.format.write_array(file, rate)  # type: ignore[no-untyped-call]
+                np.lib.format.write_array(file, rate)
             with archive.open(_member("provenance.npy"), "w") as file:
-                np.lib.format.write_array(file, np.array(self._text))  # type: ignore[no-untyped-call]
+                np.lib.format.write_array(file, np.array(self._text))
             with archive.open(_member("frames.npy"), "w", force_zip64=True) as file:
-                np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+                np.lib.format.write_array_header_1_0(file, header)
                 while block := self._frames.read(2**20):
                     file.write(block)
         self._frames.close()
@@ -246,7 +252,7 @@ def jpg_bytes(frame: Pixels, text: str = "") -> bytes:
 
     if len(text) > 65_000:
         raise MediaError(
-            f"a JPEG comment holds 65,000 characters and the provenance has {len(text):,}; choose png."
+            f"a JPEG has room for 65,000 characters of provenance, not {len(text):,}; choose png."
         )
     options: dict[str, Any] = {"comment": text.encode()} if text else {}
     buffer = io.BytesIO()
@@ -262,7 +268,7 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def _paletted(frame: Pixels) -> VideoFrame:
-    """A frame with its own palette of 256 colours: its own colours if they are that few, else a median cut."""
+    """A frame with its own palette: its own colours if they are at most 256, else a median cut."""
     from av import VideoFrame
     from PIL import Image
 
@@ -278,4 +284,5 @@ def _paletted(frame: Pixels) -> VideoFrame:
         found = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
         palette[: len(found), 1:] = found
         index = np.asarray(image)
-    return VideoFrame.from_ndarray((np.ascontiguousarray(index), palette), format="pal8")
+    pair: Any = (np.ascontiguousarray(index), palette)  # PyAV takes the pair, its annotation forgot it
+    return VideoFrame.from_ndarray(pair, format="pal8")

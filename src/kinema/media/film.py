@@ -1,7 +1,7 @@
 """Decoding of mp4, mov, webm, mkv and avi through PyAV, one frame at a time.
 
-Only the demuxer that the file's bytes call for is allowed, it may open nothing but this file, and the decoder refuses
-frames above the limit before it takes memory for them.
+Only the demuxer that the file's bytes call for is allowed, it may open nothing but this file, and the decoder
+refuses frames above the limit before it takes memory for them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ from kinema.media.provenance import Note, agreed_rate, unpack
 from kinema.media.sniff import VIDEO
 
 if TYPE_CHECKING:
-    from av.codec.context import CodecContext
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -57,13 +57,14 @@ class Film:
         """The frames in the order shown, upright, see-through parts over black."""
         assert self._first is not None
         frame: VideoFrame | None = self._first
-        size, start, usual = (frame.width, frame.height), _seconds(frame), 1 / self.info.fps
+        size, start = (self._first.width, self._first.height), _seconds(self._first)
+        usual = 1 / self.info.fps
         last = start - usual
         with decoding(self._path):
             while frame is not None:
                 if (frame.width, frame.height) != size:
                     raise MediaError(
-                        f"'{self._path}' changes its frame size midway, which kinema does not read."
+                        f"'{self._path}' changes its frame size midway; encode it anew at one size."
                     )
                 seconds = _seconds(frame) if frame.pts is not None else last + usual
                 time_base = frame.time_base or Fraction(0)
@@ -75,23 +76,25 @@ class Film:
         self._container.close()
 
     def _first_video(self) -> VideoStream:
-        streams = [
-            s for s in self._container.streams.video if not s.disposition.value & 0x400
-        ]  # no cover art
+        from av.stream import Disposition
+
+        cover = Disposition.attached_pic
+        streams = [s for s in self._container.streams.video if not s.disposition & cover]
         if not streams:
-            raise MediaError(
-                f"'{self._path}' holds no video, only {len(self._container.streams)} other streams."
-            )
-        check_size(self._path, streams[0].codec_context.width, streams[0].codec_context.height, self._limits)
-        return streams[0]
+            raise MediaError(f"'{self._path}' holds no video ({len(self._container.streams)} other streams).")
+        stream = streams[0]
+        check_size(self._path, stream.codec_context.width, stream.codec_context.height, self._limits)
+        return stream
 
-    def _choose_decoder(self) -> CodecContext[Any]:
-        from av import CodecContext
+    def _choose_decoder(self) -> VideoCodecContext:
+        from av.video.codeccontext import VideoCodecContext
 
-        decoder: CodecContext[Any] = self._stream.codec_context
+        decoder = self._stream.codec_context
         if self._stream.metadata.get("alpha_mode", self._stream.metadata.get("ALPHA_MODE")) == "1":
             # FFmpeg's own VP8 and VP9 decoders drop the second picture that holds the alpha; libvpx keeps it
-            decoder = CodecContext.create({"vp8": "libvpx"}.get(decoder.name, "libvpx-vp9"), "r")
+            found = VideoCodecContext.create({"vp8": "libvpx"}.get(decoder.name, "libvpx-vp9"), "r")
+            assert isinstance(found, VideoCodecContext)
+            decoder = found
         decoder.options = {**decoder.options, "max_pixels": str(self._limits.pixels)}
         if self._stream.codec_context.width * self._stream.codec_context.height > 2**19:
             decoder.thread_type = "AUTO"
@@ -159,8 +162,8 @@ def has_alpha(frame: VideoFrame) -> bool:
 def to_rgb(frame: VideoFrame) -> Pixels:
     """uint8 (H, W, 3); see-through parts over black."""
     if not has_alpha(frame):
-        return frame.to_ndarray(format="rgb24")
-    return over_black(frame.to_ndarray(format="rgba"))
+        return cast("Pixels", frame.to_ndarray(format="rgb24"))
+    return over_black(cast("Pixels", frame.to_ndarray(format="rgba")))
 
 
 def over_black(rgba: Pixels) -> Pixels:
@@ -169,11 +172,11 @@ def over_black(rgba: Pixels) -> Pixels:
 
 
 def display_matrix(frame: VideoFrame) -> NDArray[np.int32]:
-    """The 2x2 part that maps stored to shown coordinates: x' = a x + c y, y' = b x + d y as [[a, b], [c, d]]."""
+    """[[a, b], [c, d]] that maps stored to shown coordinates: x' = a x + c y, y' = b x + d y."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return np.eye(2, dtype=np.int32)
-    return np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2]
+    return np.frombuffer(bytes(cast("Any", data)), np.int32).reshape(3, 3)[:2, :2]
 
 
 def upright(frame: VideoFrame, pixels: Pixels) -> Pixels:

@@ -11,7 +11,7 @@ from kinema.core.errors import MediaError
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that reading one file may take; anything beyond raises `MediaError` before the memory is spent."""
+    """The most that reading one file may take; beyond it is a `MediaError` before the memory is spent."""
 
     pixels: int = 2**26
     """pixels of one frame (8192 x 8192)"""

@@ -1,6 +1,6 @@
-"""Putting finished files in their place: written beside it under a temporary name, flushed to disk, then renamed.
+"""Putting finished files in their place: written beside it under another name, flushed to disk, renamed.
 
-Whoever looks sees the old file or the new one, never half of one; what goes wrong leaves the old one as it was.
+Whoever looks sees the old file or the new one, never half of one; an error leaves the old one as it was.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def check_replaceable(path: Path) -> None:
         foreign = [p.name for p in path.iterdir() if not OURS.fullmatch(p.name)]
         if foreign:
             raise MediaError(
-                f"folder '{path}' holds other files ('{foreign[0]}'), which would be lost; name a new or empty folder."
+                f"folder '{path}' holds other files ('{foreign[0]}'), which would be lost; "
+                "name a new or empty folder."
             )
     elif path.exists():
         raise MediaError(f"'{path}' is a file; a folder of that name cannot be made. Choose another name.")

@@ -1,8 +1,8 @@
 """The note that every written file carries: where it comes from, as JSON.
 
-One text per file, `{"provenance": {...}, "fps": "30000/1001"}`, kept where the format has room for words: the comment
-of mp4, mov and webm, a comment block of GIF, an iTXt chunk of PNG and APNG, the comment of JPEG, an entry of npz, a file
-provenance.json of a folder. The rate is there because GIF and webm can only round it.
+One text per file, `{"provenance": {...}, "fps": "30000/1001"}`, kept where the format has room for words: the
+comment of mp4, mov and webm, a comment block of GIF, an iTXt chunk of PNG and APNG, the comment of JPEG, an
+entry of npz, a file provenance.json of a folder. The rate is there because GIF and webm can only round it.
 """
 
 from __future__ import annotations

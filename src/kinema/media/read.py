@@ -1,8 +1,8 @@
-"""Reading: what a file is (`probe`), its frames one by one (`stream`), or all of it (`read_video`, `read_image`).
+"""Reading: what a file is (`probe`), its frames one by one (`stream`), or all (`read_video`, `read_image`).
 
-Frames always come at one constant rate, the file's average. Where a file's own timing varies, each frame is shown from
-the tick nearest to its time until the next one takes over: frames are repeated or left out so that the duration and
-every moment in it stay right. Rotation is applied; what is see-through lies over black.
+Frames always come at one constant rate, the file's average. Where a file's own timing varies, each frame is
+shown from the tick nearest to its time until the next one takes over: frames are repeated or left out so that
+the duration and every moment in it stay right. Rotation is applied; what is see-through lies over black.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 
 from kinema.core.errors import MediaError
 from kinema.core.results import Image, Pixels, Video
+from kinema.media.arrays import Arrays
 from kinema.media.film import Film, Timed, open_container, read_tag
 from kinema.media.limits import Info, Limits, check_length, check_memory
 from kinema.media.provenance import Note
 from kinema.media.sniff import VIDEO, sniff
-from kinema.media.still import Arrays, Folder, Pictures, picture_note, read_folder_note, read_picture
+from kinema.media.still import Folder, Pictures, picture_note, read_folder_note, read_picture
 
 Source = Film | Pictures | Folder | Arrays
 

@@ -1,7 +1,7 @@
 """Which format a file really has, by its first bytes and never by its name, and whether all of it is there.
 
-A name proves nothing: a text file called clip.mp4 could be a playlist that makes a decoder open other files. So the
-demuxer is always chosen from the list below.
+A name proves nothing: a text file called clip.mp4 could be a playlist that makes a decoder open other files.
+So the demuxer is always chosen from the list below.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot
 
 
 def sniff(path: Path, limits: Limits) -> str:
-    """Return the format of `path`, having checked that it can be read, is not empty, not too big and not cut off."""
+    """The format of `path`, once it is known to be readable, not empty, not too big and not cut off."""
     status = _status(path)
     if stat.S_ISDIR(status.st_mode):
         return "folder"
@@ -46,14 +46,14 @@ def sniff(path: Path, limits: Limits) -> str:
         end = {"mp4": _mp4_end, "webm": _webm_end, "avi": _avi_end}.get(kind, lambda _: 0)(file)
         if end > status.st_size:
             raise MediaError(
-                f"'{path}' is truncated: it should have {end:,} bytes and has {status.st_size:,}. Copy it again."
+                f"'{path}' is truncated: it has {status.st_size:,} of {end:,} bytes. Copy it again."
             )
         return kind
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` for reading bytes; a missing file, a loop of links, a device or a pipe is a `MediaError`."""
+    """Open `path` for reading bytes; missing, a loop of links, a device or a pipe is a `MediaError`."""
     if not stat.S_ISREG(_status(path).st_mode):
         raise MediaError(f"'{path}' is not a regular file.")
     try:
@@ -125,7 +125,7 @@ def _mp4_end(file: BinaryIO) -> int:
 
 
 def _webm_end(file: BinaryIO) -> int:
-    """The end of the Segment after the EBML header, or 0 where a live recording left its size open (RFC 8794)."""
+    """The end of the Segment after the EBML header, 0 where a live recording left it open (RFC 8794)."""
     file.seek(4)
     header = _ebml_size(file)
     if header is None:

@@ -1,15 +1,14 @@
-"""Pictures through Pillow: one picture, a GIF or APNG frame by frame, a folder of pictures, and the frames of an npz."""
+"""Pictures through Pillow: one picture, a GIF or APNG frame by frame, a folder of pictures."""
 
 from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -56,7 +55,7 @@ class Pictures:
         """The frames in order, composed over those before them, see-through parts over black."""
         start = Fraction(0)
         for k, delay in enumerate(self._delays):
-            with _decoding(self._path):
+            with decoding_picture(self._path):
                 if k:
                     self._image.seek(k)
                 pixels = _rgb(self._image)
@@ -106,90 +105,6 @@ class Folder:
         return info.width, info.height, info.rotation, info.has_alpha
 
 
-class Arrays:
-    """The array `frames` (T, H, W), (T, H, W, 1), (T, H, W, 3) or (T, H, W, 4) uint8 of an npz, read row of bytes by row."""
-
-    def __init__(self, path: Path, limits: Limits) -> None:
-        self._path = path
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise MediaError(f"'{path}' is not a complete npz file ({error}).") from None
-        try:
-            names = [n for n in self._zip.namelist() if n.endswith(".npy")]
-            name = "frames.npy" if "frames.npy" in names else names[0] if len(names) == 1 else None
-            if name is None:
-                raise MediaError(
-                    f"'{path}' needs an array called 'frames'; it has {', '.join(names[:9]) or 'none'}."
-                )
-            self.note = Note(unpack(self._text("provenance.npy")).provenance, self._rate())
-            self._array, self._shape = self._open(name)
-            check_size(path, self._shape[2], self._shape[1], limits)
-        except BaseException:
-            self.close()
-            raise
-        t, h, w, c = self._shape
-        self.info = Info(w, h, t, self.note.fps or RATE, False, c == 4, 0, "npz")
-
-    def frames(self) -> Iterator[Timed]:
-        """The frames in order, each read when it is asked for."""
-        t, h, w, c = self._shape
-        for k in range(t):
-            with _decoding(self._path):
-                data = self._array.read(h * w * c)
-            if len(data) < h * w * c:
-                raise MediaError(f"'{self._path}' is truncated: frame {k} of {t} is not complete.")
-            pixels = np.frombuffer(data, np.uint8).reshape(h, w, c)
-            yield k / self.info.fps, 1 / self.info.fps, _three(pixels)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._zip.close()
-
-    def _open(self, name: str) -> tuple[IO[bytes], tuple[int, int, int, int]]:
-        """Open one array after its header, without trusting it: type, order and size are checked first."""
-        with _decoding(self._path):
-            array = self._zip.open(name)
-            shape, fortran, dtype = _npy_header(array)
-        if (
-            dtype != np.uint8
-            or fortran
-            or len(shape) not in (3, 4)
-            or (len(shape) == 4 and shape[3] not in (1, 3, 4))
-        ):
-            raise MediaError(
-                f"'{self._path}' holds {dtype} of shape {shape} in '{name}'; expected uint8 (T, H, W, 3) in C order."
-            )
-        if 0 in shape:
-            raise MediaError(f"'{self._path}' holds no frames: '{name}' has shape {shape}.")
-        return array, (shape[0], shape[1], shape[2], shape[3] if len(shape) == 4 else 1)
-
-    def _small(self, name: str) -> Any:
-        """A small array by name, never one with pickled objects; None if it is not there."""
-        if name not in self._zip.namelist() or self._zip.getinfo(name).file_size > 8 * MOST:
-            return None
-        with _decoding(self._path), self._zip.open(name) as file:
-            shape, _, dtype = _npy_header(file)
-            if dtype.hasobject or np.prod(shape, dtype=float) * dtype.itemsize > 8 * MOST:
-                raise MediaError(
-                    f"'{self._path}' holds Python objects in '{name}', which kinema never loads."
-                )
-        with _decoding(self._path), self._zip.open(name) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-
-    def _text(self, name: str) -> str | None:
-        value = self._small(name)
-        return str(value) if value is not None and value.dtype.kind == "U" and value.ndim == 0 else None
-
-    def _rate(self) -> Fraction | None:
-        value = self._small("fps.npy")
-        if value is None or value.size not in (1, 2) or value.dtype.kind not in "iuf":
-            return None
-        top, bottom = (value.ravel().tolist() + [1])[:2]
-        finite = np.isfinite([top, bottom]).all() and top > 0 and bottom > 0
-        return Fraction(top).limit_denominator(2**20) / Fraction(bottom) if finite else None
-
-
 def read_picture(path: Path, limits: Limits) -> Pixels:
     """One picture as uint8 (H, W, 3), upright by its EXIF orientation, over black."""
     kind = sniff(path, limits)
@@ -228,7 +143,7 @@ def picture_note(path: Path, kind: str, limits: Limits) -> Note:
 def _open_image(file: IO[bytes], path: Path, kind: str) -> Pillow.Image:
     from PIL import Image
 
-    with _decoding(path), warnings.catch_warnings():
+    with decoding_picture(path), warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", Image.DecompressionBombWarning
         )  # our own limit is checked right after
@@ -236,7 +151,7 @@ def _open_image(file: IO[bytes], path: Path, kind: str) -> Pillow.Image:
 
 
 @contextmanager
-def _decoding(path: Path) -> Iterator[None]:
+def decoding_picture(path: Path) -> Iterator[None]:
     """Turn whatever Pillow, zlib and numpy report into one sentence."""
     from PIL import Image
 
@@ -264,7 +179,7 @@ def _oriented(image: Pillow.Image) -> tuple[int, int, int]:
 def _orientation(image: Pillow.Image) -> int:
     if image.format not in ("JPEG", "WEBP"):
         return 1
-    with _decoding(Path(getattr(image, "filename", "") or "picture")):
+    with decoding_picture(Path(getattr(image, "filename", "") or "picture")):
         return int(image.getexif().get(0x0112, 1))
 
 
@@ -279,7 +194,7 @@ def _rgb(image: Pillow.Image) -> Pixels:
 
     if image.mode.startswith("I"):  # 16 bits: Pillow would clip instead of scale
         grey = (np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)
-        return _three(grey[..., None])
+        return three(grey[..., None])
     if _orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -287,22 +202,11 @@ def _rgb(image: Pillow.Image) -> Pixels:
     return np.array(image.convert("RGB"))
 
 
-def _three(pixels: Pixels) -> Pixels:
+def three(pixels: Pixels) -> Pixels:
     """(H, W, 1 | 3 | 4) to (H, W, 3)."""
     if pixels.shape[2] == 4:
         return over_black(pixels)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-
-
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)  # type: ignore[no-untyped-call]
-    if dtype.hasobject:
-        raise MediaError(
-            "an npz that holds Python objects can run code and is refused; store plain uint8 arrays."
-        )
-    return shape, fortran, dtype
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
@@ -311,7 +215,7 @@ def _by_number(path: Path) -> list[tuple[int, str]]:
 
 
 def _rate(delays: list[Fraction]) -> Fraction:
-    """The simplest rate whose timestamps, rounded to hundredths of a second, give the total of these delays."""
+    """The simplest rate whose times, rounded to hundredths of a second, give the total of these delays."""
     total = sum(delays, Fraction(0))
     measured = len(delays) / total
     if all((100 * d).denominator == 1 for d in delays) and len(set(delays)) > 1:

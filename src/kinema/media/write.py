@@ -35,12 +35,12 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 class Writer:
-    """One clip, written frame by frame in constant memory; the file appears when the `with` block ends without error.
+    """One clip, written frame by frame in constant memory; the file appears when the `with` block ends well.
 
     Args:
         path: ends in .mp4, .mov, .webm, .gif, .apng or .npz; no ending makes a folder of PNG pictures.
-        fps: frames per second, exact (`Fraction(30000, 1001)`); mp4, mov, apng, npz and folders keep it exactly, gif and
-            webm round the times and state it beside.
+        fps: frames per second, exact (`Fraction(30000, 1001)`); gif and webm round the times and state the
+            exact rate beside, all others hold it as it is.
         width: of every frame.
         height: of every frame.
         provenance: recorded in the file, with `synthetic`.
@@ -95,7 +95,8 @@ class Writer:
         """Add one frame, uint8 (H, W, 3)."""
         if frame.shape != self._shape or frame.dtype != np.uint8:
             raise MediaError(
-                f"frame {self._count} for '{self.path}' is {frame.dtype} {frame.shape}; expected uint8 {self._shape}."
+                f"frame {self._count} for '{self.path}' is {frame.dtype} {frame.shape}; "
+                f"expected uint8 {self._shape}."
             )
         with writing(self.path):
             self._encoder.write(frame)
@@ -121,10 +122,10 @@ class Writer:
 def save(result: Result, path: str | Path) -> Path:
     """Write an `Image`, `Video` or `Batch`; returns the path written.
 
-    A `Video` goes to mp4, mov, webm, gif, apng or npz, without ending to a folder of PNG pictures, and to png or jpg as a
-    strip of its frames. A `Batch` goes to one file as its `sheet`, without ending to a folder of mp4 files with
-    metadata.jsonl (its labels as captions), and to png or jpg as strips one below the other. An `Image` goes to png, jpg
-    or npz.
+    A `Video` goes to mp4, mov, webm, gif, apng or npz, without ending to a folder of PNG pictures, and to png
+    or jpg as a strip of its frames. A `Batch` goes to one file as its `sheet`, without ending to a folder of
+    mp4 files with metadata.jsonl (its labels as captions), and to png or jpg as strips one below the other.
+    An `Image` goes to png, jpg or npz.
     """
     path = Path(path)
     if isinstance(result, Image):
@@ -162,16 +163,12 @@ def _save_image(image: Image, path: Path) -> Path:
     suffix = _suffix(path, (*PICTURES, ".npz"), "a picture")
     pixels = image.pixels
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
-        raise MediaError(
-            f"a picture for '{path}' is {pixels.dtype} {pixels.shape}; expected uint8 (H, W, 3)."
-        )
+        raise MediaError(f"picture '{path}' is {pixels.dtype} {pixels.shape}; expected uint8 (H, W, 3).")
     if suffix == ".npz":
         _write_clip(Video(pixels[None], provenance=image.provenance), path)
         return path
     if suffix != ".png" and max(pixels.shape) > 65_535:
-        raise MediaError(
-            f"a JPEG is at most 65,535 pixels wide, not {max(pixels.shape)}; write '{path.stem}.png'."
-        )
+        raise MediaError(f"a JPEG is at most 65,535 pixels wide, not {max(pixels.shape)}; choose png.")
     data = (png_bytes if suffix == ".png" else jpg_bytes)(pixels, pack(image.provenance))
     with writing(path):
         written = temporary(path)
@@ -185,7 +182,7 @@ def _save_image(image: Image, path: Path) -> Path:
 
 
 def _save_clips(batch: Batch, path: Path) -> Path:
-    """A folder 000.mp4, 001.mp4 … with the labels in metadata.jsonl, so that it reads back as a data set."""
+    """A folder 000.mp4, 001.mp4 … with the labels in metadata.jsonl: it reads back as a data set."""
     with writing(path):
         written = temporary(path)
         check_replaceable(path)
@@ -235,11 +232,7 @@ def _suffix(path: Path, known: tuple[str, ...], what: str) -> str:
 
 
 def _check_clip(path: Path, fps: Fraction, width: int, height: int) -> None:
-    if not 0 < fps <= 1000 or fps.denominator > 2**20:
-        raise MediaError(
-            f"'{path}' cannot be shown at {fps} frames per second; expected more than 0, at most 1000."
-        )
+    if not Fraction(1, 1000) <= fps <= 1000 or fps.denominator > 2**20:
+        raise MediaError(f"'{path}' cannot be shown at {fps} frames per second; expected 1/1000 to 1000.")
     if not (0 < width <= 16_384 and 0 < height <= 16_384):
-        raise MediaError(
-            f"'{path}' cannot have frames of {width}x{height}; expected 1 to 16,384 pixels each way."
-        )
+        raise MediaError(f"'{path}' cannot have frames of {width}x{height}; expected 1 to 16,384 each way.")
