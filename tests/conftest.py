@@ -1,4 +1,4 @@
-"""What every test starts from: one thread, known seeds, and no GPU test without a GPU."""
+"""What every test starts from: one thread, known seeds, a cache of its own, no GPU test without a GPU."""
 
 import os
 import random
@@ -13,6 +13,13 @@ torch.set_num_threads(1)
 
 hypothesis.settings.register_profile("kinema", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("kinema")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing is taken from, or left in, the user's cache; parallel test processes share one."""
+    base = tmp_path_factory.getbasetemp()
+    os.environ["KINEMA_CACHE"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
 
 
 @pytest.fixture(autouse=True)
