@@ -7,6 +7,7 @@ axis 0 is left and right, 1 is up and down.
 
 import itertools
 import re
+from collections.abc import Hashable
 from typing import Literal
 
 import numpy as np
@@ -63,6 +64,25 @@ def parse_caption(text: str) -> list[tuple[int, int]] | None:
         found.append((int(part[1]), AXES.index(part[2])))
         rest = rest[part.end() :]
     return found or None
+
+
+def meaning(text: str) -> Hashable:
+    """What a sentence says, such that equal meanings describe the same clips.
+
+    The order of the digits says nothing; of a sentence that is not about moving digits, all words count.
+    """
+    said = parse_caption(text)
+    return tuple(sorted(said)) if said else tuple(words(text))
+
+
+def swap_directions(text: str) -> str:
+    """Exchange "left and right" and "up and down".
+
+    Example:
+        >>> swap_directions("digit 6 is moving up and down .")
+        'digit 6 is moving left and right .'
+    """
+    return re.sub("|".join(AXES), lambda found: AXES[1 - AXES.index(found[0])], text)
 
 
 def contents(digits: int, scheme: Scheme = "random", split: Split = "all") -> list[Content]:

@@ -25,7 +25,7 @@ def uniform(key: str, index: NDArray[np.int64]) -> NDArray[np.float64]:
     """
     start = np.uint64(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little"))
     counter = index.astype(np.uint64)[:, None] * np.uint64(LANES) + np.arange(1, LANES + 1, dtype=np.uint64)
-    z: NDArray[np.uint64] = start + counter * np.uint64(0x9E3779B97F4A7C15)
+    z = np.add(start, counter * np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)

@@ -128,7 +128,7 @@ def _labels_beside(path: Path) -> Path:
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """The IDX format: two zero bytes, type 8 (uint8), number of axes, their lengths (int32), then the data."""
+    """The IDX format: two zero bytes, type 8 (bytes), number of axes, lengths (int32), then the data."""
     raw = path.read_bytes()
     if path.suffix == ".gz":
         raw = gzip.decompress(raw)

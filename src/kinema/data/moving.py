@@ -131,6 +131,10 @@ class MovingDigits:
         """What items show: int64 (B, digits, 2) of (digit, axis); axis 0 is left and right, 1 up and down."""
         return self._labels[self._which(self._draw(indices))]
 
+    def caption(self, index: int) -> str:
+        """The sentence of one item."""
+        return self._sentences[int(self._which(self._draw([index]))[0])]
+
     def batch(self, indices: Sequence[int]) -> dict[str, Any]:
         """Items with video float32 (B, C, T, H, W) in [-1, 1]; see `Clips`."""
         draw = self._draw(indices)

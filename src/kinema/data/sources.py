@@ -1,11 +1,12 @@
 """One door to every set of clips: a name for the procedural ones, a path for a folder."""
 
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from kinema.core.errors import DataError, UsageError, nearest
 from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
+from kinema.data.folder import FolderClips
 from kinema.data.moving import MovingDigits
 
 PROCEDURAL = {"sbmg": 1, "tbmg": 2}
@@ -21,33 +22,59 @@ def open_clips(
     split: Split = "train",
     seed: int = 0,
     captions: bool = True,
+    swap_axes: bool = False,
 ) -> Clips:
     """Open a set of clips by name or folder.
 
     Args:
-        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back, or a folder.
+        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; or a folder, with the name
+            of a text file in it appended (":cooking.txt") to use only the clips that the file names.
         frames: frames a clip.
         size: side of the square frames in pixels.
         channels: 1 (grey) or 3.
         split: "train", "val" or "all".
         seed: of the procedural sets and of wrong captions.
         captions: whether clips of a folder must have captions.
+        swap_axes: exchange the directions in the captions of a folder made by the older public script of
+            moving digits, whose "left and right" clips move vertically.
 
     Example:
         >>> len(open_clips("sbmg:holdout", split="val"))
         2000
     """
-    name, _, scheme = str(where).partition(":")
-    if name in PROCEDURAL:
-        if scheme and scheme not in get_args(Scheme):
-            raise UsageError(f"'{where}': after the colon comes one of {', '.join(get_args(Scheme))}.")
-        return MovingDigits(
-            digits=PROCEDURAL[name],
-            size=size,
-            frames=frames,
-            channels=channels,
-            split=split,
-            scheme=cast(Scheme, scheme or "random"),
-            seed=seed,
+    if str(where).partition(":")[0] in PROCEDURAL:
+        return procedural(str(where), frames=frames, size=size, channels=channels, split=split, seed=seed)
+    folder, only = split_list(Path(where))
+    if not folder.exists() and len(folder.parts) == 1:
+        raise DataError(
+            f"no data set or folder is called '{where}'; the data sets are {', '.join(PROCEDURAL)}."
         )
-    raise DataError(f"no data set or folder is called '{where}'; nearest names: {nearest(name, PROCEDURAL)}.")
+    return FolderClips(
+        folder,
+        frames=frames,
+        size=size,
+        channels=channels,
+        split=split,
+        seed=seed,
+        captions=captions,
+        swap_axes=swap_axes,
+        only=only,
+    )
+
+
+def procedural(name: str, **settings: Any) -> MovingDigits:
+    """The procedural set of a name like "sbmg" or "tbmg:holdout"; `settings` are those of `MovingDigits`."""
+    base, _, scheme = name.partition(":")
+    if base not in PROCEDURAL:
+        raise UsageError(f"no procedural set is called '{base}'; nearest: {nearest(base, PROCEDURAL)}.")
+    if scheme and scheme not in get_args(Scheme):
+        raise UsageError(f"'{name}': after the colon comes one of {', '.join(get_args(Scheme))}.")
+    return MovingDigits(digits=PROCEDURAL[base], scheme=cast(Scheme, scheme or "random"), **settings)
+
+
+def split_list(where: Path) -> tuple[Path, Path | None]:
+    """`msvd:cooking.txt` -> the folder `msvd` and the list in it; a folder that exists stays whole."""
+    folder, colon, listed = str(where).rpartition(":")
+    if where.exists() or not colon or not Path(folder).is_dir():
+        return where, None
+    return Path(folder), Path(folder) / listed

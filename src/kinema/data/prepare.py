@@ -1,0 +1,61 @@
+"""One clip from disk to bytes of the size and length that networks want: sampled, cropped, area-averaged."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.core.errors import MediaError
+from kinema.data.digits import area_weights
+from kinema.data.layout import Entry
+from kinema.media import stream
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. ITU-R BT.601
+
+
+class Seen(NamedTuple):
+    """What a clip on disk is."""
+
+    width: int
+    height: int
+    frames: int
+
+
+def prepare(
+    entry: Entry, frames: int, size: int, channels: int
+) -> tuple[NDArray[np.uint8] | None, Seen | None, str]:
+    """Read a clip as uint8 (T, S, S, C), or say in words why not.
+
+    Memory holds one full frame at a time; of a longer clip, `frames` are taken at even distances, first and
+    last included.
+
+    Returns:
+        The clip or None, what it is on disk if it could be read, and the reason if it cannot be used.
+    """
+    try:
+        with stream(entry.path) as clip:
+            small = [fit(frame, size, channels) for frame in clip]
+            seen = Seen(clip.info.width, clip.info.height, len(small))
+    except MediaError as error:
+        return None, None, str(error)
+    if len(small) < frames:
+        return None, seen, f"has {len(small)} frames; {frames} are needed"
+    chosen = np.rint(np.linspace(0, len(small) - 1, frames)).astype(int)
+    return np.stack([small[k] for k in chosen]), seen, ""
+
+
+def fit(frame: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.uint8]:
+    """Crop the middle square of a frame (H, W, 3) and area-average it to (S, S, C)."""
+    h, w, _ = frame.shape
+    side = min(h, w)
+    top, left = (h - side) // 2, (w - side) // 2
+    square = frame[top : top + side, left : left + side]
+    if side == size and channels == 3:
+        return np.ascontiguousarray(square)
+    values = square.astype(np.float32)
+    if channels == 1:
+        values = (values @ _LUMA)[..., None]
+    weights = area_weights(side, size)
+    rows = (weights @ values.reshape(side, -1)).reshape(size, side, channels)
+    averaged = np.einsum("xw,ywc->yxc", weights, rows, optimize=True)
+    return np.rint(averaged).clip(0, 255).astype(np.uint8)
