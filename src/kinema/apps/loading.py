@@ -1,0 +1,141 @@
+"""`kinema.load`: from a name or a folder to a system that runs, its results knowing where they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinema import __version__
+from kinema.apps import weights
+from kinema.core.config import from_dict, to_dict
+from kinema.core.errors import UsageError, WeightsError, nearest
+from kinema.core.results import Batch, Image, Result, Video
+from kinema.systems import load_class
+
+
+@dataclass
+class Loaded:
+    """A system with its weights, ready to run."""
+
+    system: Any
+    name: str
+    """the system's name, as on the command line"""
+    weights: str
+    """name or folder of the weights, as it was given"""
+    weights_hash: str
+    """SHA-256 of the weights file"""
+    about: dict[str, Any]
+    """what config.json says: system, version, config, settings, data"""
+
+    def run(self, **request: Any) -> Result:
+        """Run a request, given as the fields of the system's `Request`.
+
+        Example:
+            >>> load("tgans-c").run(caption="digit 7 is moving left and right .", seed=1)  # doctest: +SKIP
+        """
+        return self.run_request(make_request(self.system.Request, request))
+
+    def run_request(self, request: Any) -> Result:
+        """Run a request object; the result's provenance says what made it."""
+        result: Result = self.system.run(request)
+        result.provenance = {
+            "synthetic": True,
+            "system": self.name,
+            "weights": self.weights,
+            "weights_sha256": self.weights_hash,
+            "request": to_dict(request),
+            "seed": getattr(request, "seed", None),
+            "version": __version__,
+            "pixels_sha256": pixels_hash(result),
+        }
+        return result
+
+
+def load(what: str | Path, *, device: str = "auto") -> Loaded:
+    """Load weights by name or folder; see `kinema.load`."""
+    folder, shown = weights.find(what)
+    about = weights.read_about(folder)
+    system = build(folder, about, device)
+    return Loaded(system, about["system"], shown, weights.hash_of(folder), about)
+
+
+def build(folder: Path, about: dict[str, Any], device: str = "auto") -> Any:
+    """The system of a weights folder, its weights filled in, on `device`, not training."""
+    kind = load_class(about["system"])
+    try:
+        config = from_dict(kind.Config, about["config"])
+    except (UsageError, TypeError) as error:
+        raise WeightsError(
+            f"{folder / 'config.json'} was written by kinema {about.get('version', '?')} "
+            f"and does not fit {__version__}: {error}"
+        ) from None
+    system = kind(config)
+    weights.fill(system, folder, about)
+    if (folder / weights.ONNX).is_file():
+        from kinema.apps.export import attach_onnx
+
+        return attach_onnx(system.eval(), folder)
+    return system.to(pick_device(device)).eval()
+
+
+def pick_device(name: str) -> str:
+    """`auto` as the best device there is; anything else is checked."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise UsageError(f"device is auto, cpu, cuda or cuda:N, not '{name}'.")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device '{name}' was asked for, and this machine has {torch.cuda.device_count()} CUDA devices."
+        )
+    return name
+
+
+def make_request(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Build a `Request` from keyword arguments; wrong names are answered with the nearest right ones."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    for key in values:
+        if key not in fields:
+            raise UsageError(f"a request has no field '{key}'; nearest: {nearest(key, fields)}.")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise UsageError(f"a request needs '{name}', which was not given.")
+    return from_dict(kind, {key: _listed(hints[key], value) for key, value in values.items()})
+
+
+def _listed(hint: Any, value: Any) -> Any:
+    """One text where several are allowed: a list of one, its commas left alone."""
+    args = typing.get_args(hint)
+    many = typing.get_origin(hint) is tuple and len(args) == 2 and args[1] is Ellipsis
+    return [value] if many and isinstance(value, str) else value
+
+
+def pixels_hash(result: Result) -> str:
+    """SHA-256 of shape and pixels, clip after clip: what `kinema replay` compares."""
+    digest = hashlib.sha256()
+    for pixels in _arrays(result):
+        digest.update(json.dumps(pixels.shape).encode())
+        digest.update(np.ascontiguousarray(pixels).tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(result: Result) -> list[Any]:
+    if isinstance(result, Batch):
+        return [video.frames for video in result]
+    if isinstance(result, Video):
+        return [result.frames]
+    if isinstance(result, Image):
+        return [result.pixels]
+    raise TypeError(f"a system gave back {type(result).__name__}, which has no pixels")

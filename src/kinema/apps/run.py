@@ -1,0 +1,147 @@
+"""`kinema run NAME`: make something with a system. The flags are the fields of its `Request`."""
+
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kinema.apps import options, weights
+from kinema.apps.loading import load
+from kinema.core.errors import MediaError, UsageError
+from kinema.core.results import Batch, Image, Result
+from kinema.systems import load_class
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where weights come from and results go."""
+
+    weights: str | None = None
+    """bundled name, run folder or exported folder; default: the system's first bundled weights"""
+    out: Path | None = None
+    """file to write, its suffix chooses the format (mp4 webm gif apng png npz); without suffix a folder"""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N"""
+    json: bool = False
+    """print what was made as JSON"""
+
+
+@dataclass(frozen=True)
+class Captions:
+    """For systems that read sentences."""
+
+    captions: Path | None = None
+    """text file with one caption a line, in place of or after --caption"""
+
+
+def main(args: list[str]) -> int:
+    """Parse, check, run, write."""
+    if options.wants_help(args):
+        print(
+            "kinema run NAME [flags]: NAME is a system, bundled weights or a run folder;\n"
+            "`kinema run NAME --help` shows its flags."
+        )
+        return 0
+    name, rest = options.first_word(
+        args, "the system or its weights", 'run tgans-c --caption "…" --out clip.mp4'
+    )
+    flags, request = read_flags(name, rest)
+    if flags.out:
+        check_ending(flags.out)
+        check_writable(flags.out)
+    loaded = load(flags.weights or name, device=flags.device)
+    if flags.weights and loaded.name != system_of(name):
+        raise UsageError(f"{flags.weights} holds weights of {loaded.name}, not of {system_of(name)}.")
+    started = time.perf_counter()
+    result = loaded.run_request(request)
+    out = result.save(flags.out or default_out(loaded.name, result))
+    report(result, out, time.perf_counter() - started, flags.json)
+    return 0
+
+
+def system_of(name: str) -> str:
+    """The system meant by a system's name, bundled weights or a folder."""
+    from kinema.systems import SYSTEMS
+
+    return name if name in SYSTEMS else str(weights.read_about(weights.find(name)[0])["system"])
+
+
+def read_flags(name: str, args: list[str]) -> tuple[Options, Any]:
+    """The general options and the request, from the flags after the name."""
+    kind = load_class(system_of(name)).Request
+    has_caption = "caption" in {field.name for field in dataclasses.fields(kind)}
+    parts = {"options": (Options, None), "request": (kind, None)} | (
+        {"texts": (Captions, None)} if has_caption else {}
+    )
+    flags = options.parse(options.together(f"Run {name}.", **parts), args, f"run {name}")
+    request = flags.request
+    if has_caption and flags.texts.captions:
+        request = dataclasses.replace(
+            request, caption=(*request.caption, *read_captions(flags.texts.captions))
+        )
+    if has_caption and not request.caption:
+        raise UsageError('a caption is needed: --caption "…" (repeatable) or --captions FILE.')
+    return flags.options, request
+
+
+def read_captions(path: Path) -> list[str]:
+    """One sentence a line; empty lines are left out."""
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the captions file {path} cannot be read: {error}") from None
+    if not any(lines):
+        raise UsageError(f"the captions file {path} has no sentence in it.")
+    return [line for line in lines if line]
+
+
+def check_ending(out: Path) -> None:
+    """Find out before the long work whether there is a format of this name."""
+    from kinema.media.write import CLIPS, PICTURES
+
+    if out.suffix.lower() not in (known := (*CLIPS, *PICTURES)):
+        endings = " ".join(filter(None, known))
+        raise MediaError(
+            f"{out} ends in '{out.suffix}'; formats are {endings}, or a folder without an ending."
+        )
+
+
+def check_writable(out: Path, folder: bool = False) -> None:
+    """Find out before the long work whether `out` can be written."""
+    place = out if folder else out.parent
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise MediaError(
+            f"{out} cannot be written, because folder {place} is not writable ({error.strerror})."
+        ) from None
+
+
+def default_out(system: str, result: Result) -> Path:
+    """A file in the current folder, named after the system."""
+    return Path(f"{system}.png" if isinstance(result, Image) else f"{system}.mp4")
+
+
+def report(result: Result, out: Path, seconds: float, as_json: bool) -> None:
+    """Say what was written."""
+    clips = len(result) if isinstance(result, Batch) else 1
+    if as_json:
+        kind = type(result).__name__.lower()
+        facts = {
+            "out": str(out),
+            "kind": kind,
+            "count": clips,
+            "seconds": round(seconds, 3),
+            "provenance": result.provenance,
+        }
+        json.dump(facts, sys.stdout, indent=1, ensure_ascii=False)
+        print()
+    else:
+        print(f"{out}  ({clips} {'clip' if clips == 1 else 'clips'}, {seconds:.1f} s)")

@@ -1,0 +1,113 @@
+"""`kinema train NAME`: checks everything first, then trains; the same command goes on where it stopped."""
+
+import dataclasses
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from kinema import __version__
+from kinema.apps import options
+from kinema.apps.run import check_writable
+from kinema.core.config import Preset, RunSettings, apply, to_dict
+from kinema.core.errors import UsageError, nearest
+from kinema.systems import load_class, load_presets
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train, on what, and where the run is kept."""
+
+    preset: str = "small"
+    """named starting point; `kinema list NAME` shows them"""
+    data: str | None = None
+    """folder of clips, or the name of a procedural set (sbmg, tbmg, …); default: the preset's"""
+    out: Path | None = None
+    """run folder; default: runs/NAME-PRESET"""
+    set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()
+    """change the preset: any setting that `kinema list NAME` shows"""
+    tensorboard: bool = False
+    """mirror the log for TensorBoard in the run folder; needs the extra `log`"""
+    json: bool = False
+    """print the outcome as JSON"""
+
+
+def main(args: list[str]) -> int:
+    """Parse, check, train, report."""
+    if options.wants_help(args):
+        print("kinema train NAME [flags]: `kinema list` shows systems, `kinema train NAME --help` the flags.")
+        return 0
+    name, rest = options.first_word(args, "the system to train", "train tgans-c --preset small --out runs/a")
+    flags, config, settings = read_flags(name, rest)
+    out = flags.out or Path("runs") / f"{name}-{flags.preset}"
+    check_writable(out, folder=True)
+    data = open_data(flags.data, config, "train")
+    kind = load_class(name)
+    config = kind.adapt(config, data)
+    about = {
+        "system": name,
+        "version": __version__,
+        "preset": flags.preset,
+        "config": to_dict(config),
+        "data": {"where": flags.data, "hash": data.hash, "describe": data.describe, "clips": len(data)},
+    }
+    outcome = carry_out(kind, config, settings, data, out, about)
+    if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes; one speaks
+        report(outcome, out, flags.json)
+    return 0
+
+
+def preset_of(name: str, preset: str) -> Preset[Any]:
+    """The named preset of a system; a wrong name is answered with the nearest."""
+    presets = load_presets(name)
+    if preset not in presets:
+        raise UsageError(f"{name} has no preset '{preset}'; nearest: {nearest(preset, presets)}.")
+    made: Preset[Any] = presets[preset]()
+    return made
+
+
+def read_flags(name: str, args: list[str]) -> tuple[Options, Any, RunSettings]:
+    """The options with the data set named, the preset's config and its settings, both changed by --set."""
+    load_presets(name)  # an unknown system is named before its flags are read
+    flags = options.parse(Options, args, f"train {name}")
+    preset = preset_of(name, flags.preset)
+    settings, config = apply(options.assignments(flags.set), preset.settings, preset.config)
+    if flags.tensorboard:
+        settings = dataclasses.replace(settings, tensorboard=True)
+    return dataclasses.replace(flags, data=flags.data or preset.data), config, settings
+
+
+def open_data(where: str, config: Any, split: str) -> Any:
+    """The data set in the shape that the config asks for; captions only where the system reads them."""
+    from kinema.data import open_clips
+
+    shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
+    return open_clips(where, **shape, split=split, captions=getattr(config, "conditional", True))
+
+
+def carry_out(
+    kind: Any, config: Any, settings: RunSettings, data: Any, out: Path, about: dict[str, Any]
+) -> Any:
+    """Build the system from the seed and hand it to the engine; the report follows every saved state."""
+    import torch
+
+    from kinema.apps.report import write_report
+    from kinema.engine import train
+
+    torch.manual_seed(settings.seed)
+    return train(kind(config), data, settings, out, on_save=write_report, write_config=about)
+
+
+def report(outcome: Any, out: Path, as_json: bool) -> None:
+    """Say how far the run came and where to look."""
+    if as_json:
+        json.dump({"out": str(out), **dataclasses.asdict(outcome)}, sys.stdout, indent=1)
+        print()
+        return
+    state = "the time is up; the same command goes on" if outcome.stopped else "done"
+    amount = f"{outcome.steps} steps, {outcome.images} clips, {outcome.seconds:.0f} s in all"
+    print(f"{out}: {state} — {amount}; see {out / 'report.html'}")

@@ -1,0 +1,152 @@
+"""Folders of weights: which are bundled, how one is found by name, how its file is read without unpickling.
+
+A weights folder is `config.json` (system, version, config, settings, data) beside `weights.safetensors`; an
+exported one has `model.onnx` too. Run folders are weights folders. `config.json` of small weights names in
+`modules` what the file holds because it is needed to run; the system's other parts stay as they are built.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import kinema
+from kinema.core.errors import UsageError, WeightsError, nearest
+from kinema.systems import SYSTEMS
+
+BUNDLED = Path(kinema.__file__).parent / "weights"
+FILE = "weights.safetensors"
+ONNX = "model.onnx"
+
+
+def bundled() -> dict[str, Path]:
+    """Name -> folder of the weights that came with kinema; those marked `default` come first."""
+    found = [config.parent for config in BUNDLED.glob("*/config.json")]
+    return {
+        folder.name: folder
+        for folder in sorted(found, key=lambda f: (not read_about(f).get("default"), f.name))
+    }
+
+
+def find(what: str | Path) -> tuple[Path, str]:
+    """The folder meant by a bundled name, a system's name, a path or `hf://user/repo`, and how to show it."""
+    text = str(what)
+    if text.startswith("hf://"):
+        return _download(text), text
+    ours = bundled()
+    if text in ours:
+        return ours[text], text
+    if text in SYSTEMS:
+        for name, folder in ours.items():
+            if read_about(folder)["system"] == text:
+                return folder, name
+        raise WeightsError(f"no weights of {text} are bundled; train some: `kinema train {text} --out DIR`.")
+    path = Path(what).expanduser()
+    if path.is_file() and path.name in (FILE, ONNX):
+        path, text = path.parent, str(path.parent)
+    if path.is_file():
+        raise WeightsError(
+            f"{path} is a file, not a weights folder; `kinema convert` imports published checkpoints."
+        )
+    if not path.is_dir():
+        names = nearest(text, [*ours, *SYSTEMS])
+        raise UsageError(f"no weights are called '{text}' and there is no such folder; nearest: {names}.")
+    return path, text
+
+
+def _download(address: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise UsageError(f"{address} needs huggingface_hub: `pip install huggingface_hub`.") from None
+    try:
+        return Path(
+            snapshot_download(
+                address.removeprefix("hf://"), allow_patterns=["config.json", FILE, ONNX, "*.md"]
+            )
+        )
+    except Exception as error:  # the library's own errors: no network, no such repository, no permission
+        raise WeightsError(f"{address} could not be fetched: {error}") from None
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What `config.json` of a weights folder says, checked to be complete and of a system that exists."""
+    path = folder / "config.json"
+    try:
+        about = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{folder} has no config.json, so it is neither a run folder nor an exported one."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from None
+    if not isinstance(about, dict) or not isinstance(about.get("config"), dict) or "system" not in about:
+        raise WeightsError(f"{path} does not name a system and its config.")
+    if about["system"] not in SYSTEMS:
+        raise WeightsError(f"{path} is of system '{about['system']}'; this version has {', '.join(SYSTEMS)}.")
+    return about
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files with the numbers: the safetensors file, and the ONNX model of an exported folder."""
+    found = [folder / name for name in (FILE, ONNX) if (folder / name).is_file()]
+    if not found:
+        raise WeightsError(f"{folder} has no {FILE}; a run writes it with its first saved state.")
+    return found
+
+
+def hash_of(folder: Path) -> str:
+    """SHA-256 of the numbers of a folder; of one file it is what `sha256sum` prints."""
+    hashes = []
+    for path in files_of(folder):
+        with path.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """The tensors of a safetensors file; anything else is refused and nothing in it is run."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist.")
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start == b"PK" or start[:1] == b"\x80":
+        raise WeightsError(
+            f"{path} is a pickle, not safetensors: refused, nothing in it was run. See `kinema convert`."
+        )
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is truncated or not a safetensors file ({error}).") from None
+
+
+def fill(system: Any, folder: Path, about: dict[str, Any]) -> None:
+    """Copy the weights of `folder` into `system`; they must be of this very system and configuration."""
+    import torch
+
+    given, wanted = read_tensors(folder / FILE), system.state_dict()
+    wrong = differences(given, wanted, about.get("modules"))
+    if wrong:
+        raise WeightsError(
+            f"{folder / FILE} {wrong[0]} ({len(wrong)} differences): its weights are of another system or "
+            f"configuration than the {about['system']} that config.json describes."
+        )
+    with torch.no_grad():
+        for key, value in given.items():
+            wanted[key].copy_(value)
+
+
+def differences(given: dict[str, Any], wanted: dict[str, Any], modules: list[str] | None) -> list[str]:
+    """Why tensors do not fit a system, in words; with `modules` only those parts must be complete."""
+    needed = {key for key in wanted if modules is None or key.split(".")[0] in modules}
+    lacking = [f"lacks '{key}'" for key in sorted(needed - set(given))]
+    unknown = [f"has the unknown '{key}'" for key in sorted(set(given) - set(wanted))]
+    shaped = [
+        f"has '{key}' of shape {tuple(value.shape)} in place of {tuple(wanted[key].shape)}"
+        for key, value in given.items()
+        if key in wanted and value.shape != wanted[key].shape
+    ]
+    return lacking + unknown + shaped

@@ -1,0 +1,108 @@
+"""`kinema run` and `kinema.load`: the same pixels from both, provenance, what is said about wrong requests."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kinema as package
+from kinema.apps.loading import pixels_hash
+from kinema.core.errors import UsageError
+from kinema.core.results import Batch, Video
+
+SEVEN = "digit 7 is moving left and right ."
+SIX = "digit 6 is moving up and down ."
+
+
+def test_python_gives_a_video_that_says_where_it_comes_from(trained: Path) -> None:
+    video = package.load(trained).run(caption=SEVEN, seed=1)
+    assert isinstance(video, Video)
+    assert video.frames.dtype == np.uint8
+    said = video.provenance
+    assert said["synthetic"] is True
+    assert said["system"] == "fake-gan"
+    assert said["weights"] == str(trained)
+    assert said["request"] == {"caption": [SEVEN], "n": 1, "seed": 1}
+    assert said["seed"] == 1
+    assert said["version"] == package.__version__
+    assert said["pixels_sha256"] == pixels_hash(video)
+    assert len(said["weights_sha256"]) == 64
+
+
+def test_command_line_and_python_give_the_same_pixels(kinema, trained: Path) -> None:
+    texts = ("--caption", SEVEN, "--caption", SIX)
+    said = kinema("run", trained, *texts, *["--n", "2", "--seed", "5", "--out", "c.mp4", "--json"])
+    made = package.load(trained).run(caption=[SEVEN, SIX], n=2, seed=5)
+    assert isinstance(made, Batch)
+    facts = json.loads(said.out)
+    assert facts["count"] == 4
+    assert facts["provenance"]["pixels_sha256"] == made.provenance["pixels_sha256"]
+    assert Path("c.mp4").stat().st_size > 500
+
+
+def test_the_system_with_its_weights_is_the_run_folder(kinema, trained: Path) -> None:
+    one = kinema("run", "fake-gan", "--weights", trained, "--caption", SIX, "--out", "a.npz", "--json")
+    two = kinema("run", trained, "--caption", SIX, "--out", "b.npz", "--json")
+    hashes = [json.loads(said.out)["provenance"]["pixels_sha256"] for said in (one, two)]
+    assert hashes[0] == hashes[1]
+
+
+def test_captions_from_a_file(kinema, trained: Path) -> None:
+    Path("captions.txt").write_text(f"{SEVEN}\n\n{SIX}\n")
+    said = kinema("run", trained, "--captions", "captions.txt", "--out", "clips", "--json")
+    assert json.loads(said.out)["provenance"]["request"]["caption"] == [SEVEN, SIX]
+    assert len(list(Path("clips").glob("*.mp4"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        ([], 2, "a caption is needed"),
+        (["--captions", "none.txt"], 2, "none.txt cannot be read"),
+        (["--captions", "empty.txt"], 2, "no sentence"),
+        (["--caption", "a horse"], 2, "the word 'a' is not known"),
+        (["--caption", SIX, "--out", "x.avi"], 1, "x.avi"),
+        (["--caption", SIX, "--out", "empty.txt/x.mp4"], 1, "not writable"),
+        (["--caption", SIX, "--device", "tpu"], 2, "device is auto, cpu, cuda"),
+        (["--caption", SIX, "--seeed", "3"], 2, "--seed"),
+    ],
+)
+def test_wrong_requests_get_one_line(kinema, trained: Path, flags: list[str], code: int, words: str) -> None:
+    Path("empty.txt").write_text("\n")
+    said = kinema("run", trained, *flags)
+    assert said.code == code
+    assert words in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_wrong_ending_is_found_before_the_weights_are_read(kinema, trained: Path, monkeypatch) -> None:
+    monkeypatch.setattr("kinema.apps.run.load", lambda *_, **__: pytest.fail("weights were read"))
+    assert kinema("run", trained, "--caption", SIX, "--out", "x.avi").code == 1
+
+
+def test_fields_of_a_request_are_checked_by_name(trained: Path) -> None:
+    loaded = package.load(trained)
+    with pytest.raises(UsageError, match=r"no field 'captoin'; nearest: caption"):
+        loaded.run(captoin=SEVEN)
+    with pytest.raises(UsageError, match="needs 'caption'"):
+        loaded.run(seed=1)
+    with pytest.raises(UsageError, match="n is a int"):
+        loaded.run(caption=SEVEN, n="many")
+
+
+def test_a_comma_does_not_split_a_caption(trained: Path) -> None:
+    with pytest.raises(UsageError, match="'6,'"):
+        package.load(trained).run(caption="digit 6, is moving up and down .")
+
+
+def test_run_needs_a_name_first(kinema) -> None:
+    said = kinema("run", "--caption", SIX)
+    assert said.code == 2
+    assert "comes first" in said.err
+
+
+def test_weights_of_another_system_are_refused(kinema, trained: Path) -> None:
+    said = kinema("run", "tgans-c", "--weights", trained, "--caption", SIX)
+    assert said.code == 2
+    assert "fake-gan" in said.err

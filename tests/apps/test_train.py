@@ -1,0 +1,85 @@
+"""`kinema train`: flags reach the run, the same command goes on, other commands are refused, signals save."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import kinema as package
+from kinema.core.errors import Stopped
+
+TINY = ("train", "fake-gan", "--preset", "tiny")
+
+
+def test_a_run_folder_is_complete(trained: Path) -> None:
+    names = {p.name for p in trained.iterdir()}
+    assert {"config.json", "weights.safetensors", "state.safetensors", "metrics.jsonl"} <= names
+    assert {"environment.json", "previews", "report.html", "README.md"} <= names
+    about = json.loads((trained / "config.json").read_text())
+    assert about["system"] == "fake-gan"
+    assert about["version"] == package.__version__
+    assert about["config"]["words"]
+    assert about["settings"]["steps"] == 6
+    assert about["data"]["where"] == "sbmg"
+    assert len(about["data"]["hash"]) > 8
+
+
+def test_settings_of_run_and_system_by_set(kinema, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = kinema(*TINY, "--out", out, *["--set", "steps=2", "size=8", "--set", "batch=2", "--json"])
+    assert said.code == 0
+    assert json.loads(said.out)["steps"] == 2
+    about = json.loads((out / "config.json").read_text())
+    assert (about["settings"]["batch"], about["config"]["size"]) == (2, 8)
+
+
+def test_the_same_command_with_more_steps_goes_on(kinema, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    shutil.copytree(trained, out)
+    said = kinema(*TINY, "--out", out, "--set", "steps=8")
+    assert said.code == 0
+    assert "8 steps" in said.out
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 9))
+
+
+@pytest.mark.parametrize("change", [("--set", "size=8"), ("--set", "seed=3"), ("--data", "tbmg")])
+def test_another_run_in_the_same_folder_is_refused(kinema, trained: Path, change: tuple[str, str]) -> None:
+    before = (trained / "config.json").read_bytes()
+    said = kinema(*TINY, "--out", trained, *change)
+    assert said.code == 2
+    assert "choose another folder" in said.err
+    assert (trained / "config.json").read_bytes() == before
+
+
+def test_a_preset_that_does_not_exist_names_the_nearest(kinema) -> None:
+    said = kinema("train", "fake-gan", "--preset", "tinny")
+    assert (said.code, said.err) == (2, "kinema: fake-gan has no preset 'tinny'; nearest: tiny.\n")
+
+
+def test_a_setting_that_does_not_exist_names_the_nearest(kinema) -> None:
+    said = kinema(*TINY, "--set", "stepps=3")
+    assert said.code == 2
+    assert "steps" in said.err
+
+
+def test_a_folder_of_data_that_is_missing(kinema) -> None:
+    said = kinema(*TINY, "--data", "nowhere")
+    assert said.code == 1
+    assert "nowhere" in said.err
+
+
+def test_an_unwritable_place_is_found_before_the_work(kinema, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = kinema(*TINY, "--data", "nowhere", "--out", tmp_path / "file" / "run")
+    assert said.code == 1
+    assert "not writable" in said.err
+
+
+def test_a_signal_ends_with_three(kinema, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise Stopped("Stopped by a signal after step 3; the same command goes on.")
+
+    monkeypatch.setattr("kinema.engine.train", stop)
+    assert kinema(*TINY).code == 3
