@@ -35,8 +35,6 @@ class RunSettings:
     """auto, cpu, cuda or cuda:N"""
     precision: str = "auto"
     """auto (bf16 where the hardware has it), bf16 or fp32"""
-    tensorboard: bool = False
-    """mirror the metrics for TensorBoard; needs the extra `log`"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What depends on the machine, decided once per run: device, precision, memory layout, and what to say when memory ends."""
+"""What depends on the machine, decided once per run: device, precision, memory layout; and when memory ends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +14,7 @@ Context = Callable[[], AbstractContextManager[object]]
 
 
 def choose_device(name: str, world: World) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` as a device; under torchrun each process gets the GPU of its place."""
+    """`auto`, `cpu`, `cuda` or `cuda:N` as a device; under torchrun `cuda` is the GPU of the place."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name != "cpu" and not name.startswith("cuda"):
@@ -23,7 +23,9 @@ def choose_device(name: str, world: World) -> torch.device:
         return torch.device("cpu")
     index = int(name[5:]) if name[5:].isdigit() else world.local_rank
     if index >= torch.cuda.device_count():
-        raise UsageError(f"device {name} needs GPU {index}, this machine has {torch.cuda.device_count()}; device=cpu works.")
+        raise UsageError(
+            f"device={name} needs GPU {index}; there are {torch.cuda.device_count()}. device=cpu works."
+        )
     torch.cuda.set_device(index)
     torch.backends.cudnn.benchmark = True
     return torch.device("cuda", index)
@@ -33,13 +35,15 @@ def has_bf16(device: torch.device) -> bool:
     """Whether bf16 is native: AMX or AVX512-BF16 on a CPU, compute capability 8.0 on a GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return any(getattr(torch.cpu, f"_is_{unit}_supported", lambda: False)() for unit in ("amx_tile", "avx512_bf16"))
+    return any(
+        getattr(torch.cpu, f"_is_{unit}_supported", lambda: False)() for unit in ("amx_tile", "avx512_bf16")
+    )
 
 
 def choose_precision(name: str, device: torch.device) -> Context:
     """The context in which networks are computed: bf16 autocast or nothing.
 
-    Casts are not cached: a cached cast collects the gradients of several uses of a weight in bf16, an uncached one in fp32.
+    Casts are not cached: a cached cast would add up the gradients of several uses of a weight in bf16.
     """
     if name not in ("auto", "bf16", "fp32"):
         raise UsageError(f"precision is auto, bf16 or fp32, not '{name}'.")
@@ -49,7 +53,7 @@ def choose_precision(name: str, device: torch.device) -> Context:
 
 
 def channels_last(module: nn.Module) -> None:
-    """Lay the weights of 2-D and 3-D convolutions out channels last; their outputs follow, whatever the input's layout."""
+    """Lay out the weights of 2-D and 3-D convolutions channels last; outputs follow, whatever the input has."""
     layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in module.parameters():
         if parameter.dim() in layouts:
@@ -66,13 +70,18 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 def out_of_memory(settings: RunSettings, items: int, fits: Callable[[int], bool] | None) -> KinemaError:
     """The error that says which micro-batch would do; `fits` tries one, None where trying is not possible."""
+    torch.cuda.empty_cache()
     said = f"Out of memory with {items} items at a time (batch={settings.batch})"
     for smaller in _halves(items):
         if fits is None:
             return KinemaError(f"{said}; try --set micro_batch={smaller}: less memory, the same result.")
         if fits(smaller):
-            return KinemaError(f"{said}; {smaller} at a time fit: --set micro_batch={smaller} gives the same result.")
-    return KinemaError(f"{said}, and one item alone does not fit either; choose a smaller preset, size or number of frames.")
+            return KinemaError(
+                f"{said}; {smaller} at a time fit: --set micro_batch={smaller} gives the same result."
+            )
+    return KinemaError(
+        f"{said}, and one item alone does not fit either; choose a smaller preset, size or number of frames."
+    )
 
 
 def _halves(items: int) -> Iterator[int]:

@@ -1,7 +1,7 @@
 """Moving average of the weights, for evaluation only.
 
-The half-life counts images. It ramps up so that it is at most 5 % of what was seen, as in Karras et al., "Analyzing and
-Improving the Image Quality of StyleGAN" (arXiv 1912.04958) and its successors: early weights are forgotten quickly.
+The half-life counts images. It ramps up so that it is at most 5 % of what was seen, as in NVlabs/stylegan3 (Karras
+et al., "Alias-Free Generative Adversarial Networks", arXiv 2106.12423): early weights are forgotten quickly.
 Buffers are not averaged; evaluation uses them as they are.
 """
 
@@ -23,7 +23,7 @@ def decay(halflife_images: float, images_seen: int, batch: int) -> float:
 
 
 class Ema:
-    """The averaged values of the parameters of all players that keep an average, by their names in the system."""
+    """The averages of the parameters of all players that keep one, by their names in the system."""
 
     def __init__(self, system: nn.Module, players: dict[str, Player]) -> None:
         names = {id(p): name for name, p in system.named_parameters()}
@@ -41,7 +41,7 @@ class Ema:
         """Move every average towards the weights; called once at the end of a step."""
         for halflife in set(self.halflife.values()):
             names = [n for n, h in self.halflife.items() if h == halflife]
-            old, new = [self.values[n] for n in names], [self.parameters[n] for n in names]
+            old, new = [self.values[n] for n in names], [self.parameters[n].data for n in names]
             torch._foreach_lerp_(old, new, 1 - decay(halflife, images_seen, batch))
 
     @contextmanager

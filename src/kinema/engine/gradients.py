@@ -1,12 +1,13 @@
 """From the losses that a step yields to one averaged gradient per player.
 
-Micro-batches advance in lock-step: each has its own generator, all are advanced to the same `yield`, and the graph of one
-is freed before the next is built. So k micro-batches give the gradient of the whole batch in a k-th of its memory, also
-when one step has several updates and each sees the networks that the one before has changed.
+Micro-batches advance in lock-step: each has its own generator, all are advanced to the same `yield`, and the graph
+of one is freed before the next is built. So k micro-batches give the gradient of the whole batch in a k-th of its
+memory, also when one step has several updates and each sees the networks that the one before has changed.
 """
 
+import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,21 +34,20 @@ class Micro:
 class Update:
     """What one `yield` amounts to over all micro-batches and processes."""
 
-    gradients: dict[str, Gradient] = field(default_factory=dict)
-    terms: dict[str, float] = field(default_factory=dict)
-    """'player/term' -> value"""
-    norms: dict[str, float] = field(default_factory=dict)
-    """player -> norm of its gradient"""
+    gradients: dict[str, Gradient]
+    values: dict[str, float]
+    """'player/term' -> its mean; 'player/gradient_norm' -> Euclidean norm of that player's gradient"""
 
     @property
-    def finite(self) -> bool:
-        """Whether neither a loss nor a gradient holds NaN or Inf."""
-        values = torch.tensor([*self.terms.values(), *self.norms.values()])
-        return bool(values.isfinite().all())
+    def broken(self) -> list[str]:
+        """The names of the values that are NaN or Inf."""
+        return [name for name, value in self.values.items() if not math.isfinite(value)]
 
 
-def lock_step(micros: Sequence[Micro], parameters: Parameters, context: Context, world: World) -> Iterator[Update]:
-    """Advance all micro-batches from `yield` to `yield`, each time giving the update to be made before going on."""
+def lock_step(
+    micros: Sequence[Micro], parameters: Parameters, context: Context, world: World
+) -> Iterator[Update]:
+    """Advance all micro-batches from `yield` to `yield`; each gives the update to be made before going on."""
     while True:
         total = _Sum(parameters)
         for i, micro in enumerate(micros):
@@ -75,7 +75,7 @@ class _Sum:
         return not self.gradients
 
     def add(self, losses: Losses, weight: float) -> None:
-        """Differentiate each player's loss by that player's parameters only; all before any of them is changed."""
+        """Differentiate each player's loss by that player's parameters only, before any of them is changed."""
         for n, (player, terms) in enumerate(losses.items(), 1):
             parameters = self.known(player)
             loss = torch.stack([term.float().reshape(()) for term in terms.values()]).sum() * weight
@@ -90,17 +90,18 @@ class _Sum:
 
     def known(self, player: str) -> list[torch.nn.Parameter]:
         if player not in self.parameters:
-            raise RuntimeError(f"the step yields player '{player}'; players() names {nearest(player, self.parameters)}.")
+            raise RuntimeError(
+                f"the step yields player '{player}'; players() names {nearest(player, self.parameters)}."
+            )
         return self.parameters[player]
 
     def over(self, world: World) -> Update:
         """The update summed over processes, in a single transfer."""
         if world.size > 1:
             self.reduce(world)
-        norms = {player: _norm(gradient) for player, gradient in self.gradients.items()}
-        values = torch.stack([*self.terms.values(), *norms.values()]).tolist()
-        terms, rest = values[: len(self.terms)], values[len(self.terms) :]
-        return Update(self.gradients, dict(zip(self.terms, terms, strict=True)), dict(zip(norms, rest, strict=True)))
+        norms = {f"{player}/gradient_norm": _norm(gradient) for player, gradient in self.gradients.items()}
+        named = self.terms | norms
+        return Update(self.gradients, dict(zip(named, torch.stack([*named.values()]).tolist(), strict=True)))
 
     def reduce(self, world: World) -> None:
         """One bucket: all gradients, which of them exist on any process, and the values of the losses."""
@@ -108,9 +109,11 @@ class _Sum:
         grads = [self.gradients[p][i] for p, i, _ in flat]
         used = torch.tensor([float(g is not None) for g in grads], device=flat[0][2].device)
         pieces = [torch.zeros_like(w) if g is None else g for g, (_, _, w) in zip(grads, flat, strict=True)]
-        bucket = torch.cat([*(p.float().reshape(-1) for p in pieces), used, torch.stack([*self.terms.values()])])
+        bucket = torch.cat(
+            [*(p.float().reshape(-1) for p in pieces), used, torch.stack([*self.terms.values()])]
+        )
         sizes = [p.numel() for p in pieces]
-        *sums, used, terms = world.sum(bucket).split([*sizes, len(used), len(self.terms)])
+        *sums, used, terms = torch.split(world.sum(bucket), [*sizes, len(used), len(self.terms)])
         for (player, i, w), total, count in zip(flat, sums, used.tolist(), strict=True):
             self.gradients[player][i] = total.view(w.shape) if count else None
         self.terms = dict(zip(self.terms, terms, strict=True))
@@ -123,12 +126,22 @@ def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 def _norm(gradient: Gradient) -> Tensor:
     """Euclidean norm over all tensors of a gradient."""
     present = [g for g in gradient if g is not None]
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(present)).float()) if present else torch.zeros(())
+    return (
+        torch.linalg.vector_norm(torch.stack(torch._foreach_norm(present)).float())
+        if present
+        else torch.zeros(())
+    )
 
 
-def apply(optimiser: torch.optim.Optimizer, player: Player, parameters: list[torch.nn.Parameter], update: Update, name: str) -> None:
+def apply(
+    optimiser: torch.optim.Optimizer,
+    player: Player,
+    parameters: list[torch.nn.Parameter],
+    update: Update,
+    name: str,
+) -> None:
     """Clip the gradient of one player and step its optimiser."""
-    norm = update.norms[name]
+    norm = update.values[f"{name}/gradient_norm"]
     scale = player.clip_norm / norm if player.clip_norm is not None and norm > player.clip_norm else None
     for parameter, gradient in zip(parameters, update.gradients[name], strict=True):
         if gradient is not None and scale is not None:

@@ -12,7 +12,7 @@ from kinema.core.system import Player
 
 
 class Health:
-    """Remembers what is needed to see that something goes wrong; says each thing once until it is well again."""
+    """Remembers what it takes to see that something goes wrong; says each thing once until it is well again."""
 
     def __init__(self, players: Mapping[str, Player]) -> None:
         self.players = list(players)
@@ -21,7 +21,7 @@ class Health:
         self.said: set[str] = set()
 
     def losses(self, means: Mapping[str, float]) -> list[str]:
-        """A player of a game whose first term is zero for three lines in a row has won it; the other learns nothing."""
+        """A player whose first term is zero for three lines in a row has won the game; the other learns nothing."""
         found = []
         for player in self.players if len(self.players) > 1 else ():
             term = next((k for k in means if k.startswith(player + "/")), None)
@@ -39,7 +39,10 @@ class Health:
         if not isinstance(result, Batch) or len(result) < 4:
             return []
         made = float(np.std(np.stack([v.frames for v in result]).astype(np.float32) / 127.5, axis=0).mean())
-        real = next((v for v in batch.values() if isinstance(v, Tensor) and v.is_floating_point() and v.dim() >= 4), None)
+        real = next(
+            (v for v in batch.values() if isinstance(v, Tensor) and v.is_floating_point() and v.dim() >= 4),
+            None,
+        )
         expected = 0.05 if real is None else float(real.float().std(0, unbiased=False).mean())
         text = (
             f"collapse: the previews differ by {made:.3f} from each other, real items by {expected:.3f}. "
@@ -55,7 +58,7 @@ class Health:
             first = self.first_sigma.setdefault(player, now)
             growth = max((b / max(a, 1e-3) for a, b in zip(first, now, strict=True)), default=1.0)
             text = (
-                f"{player}: a weight's largest singular value has grown {growth:.0f}-fold; training may be about to break. "
+                f"{player}: a weight's largest singular value has grown {growth:.0f}-fold; training may soon break. "
                 "Try a lower learning rate, spectral normalisation, or an earlier state."
             )
             found += self._once(f"growth {player}", growth > 10, text)

@@ -1,6 +1,6 @@
 """Which items a step sees, and a thread that fetches them ahead of the step.
 
-The order is a pure function of (seed, step): the permutations of all epochs, one after the other, cut into batches.
+The order is a pure function of (seed, step): the permutations of all epochs, one after the other, in batches.
 """
 
 from collections import deque
@@ -83,7 +83,9 @@ def part(batch: Batch, items: int, rows: slice) -> Batch:
     """The `rows` of everything in a batch of `items` that has one entry per item."""
 
     def cut(value: Any) -> Any:
-        per_item = isinstance(value, list | tuple) or (isinstance(value, Tensor | np.ndarray) and value.ndim > 0)
+        per_item = isinstance(value, list | tuple) or (
+            isinstance(value, Tensor | np.ndarray) and value.ndim > 0
+        )
         return value[rows] if per_item and len(value) == items else value
 
     return {key: cut(value) for key, value in batch.items()}

@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl, which is the truth, and its views: a live table, plain lines, TensorBoard."""
+"""What a run tells: metrics.jsonl, which is the truth, and how it is shown: a live table or plain lines."""
 
 import json
 import os
@@ -12,8 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 
-from kinema.core.errors import UsageError
-from kinema.engine.state import disk_errors, write_text
+from kinema.core.files import disk_errors, write_text
 
 METRICS = "metrics.jsonl"
 
@@ -21,13 +20,12 @@ METRICS = "metrics.jsonl"
 class Log:
     """Averages the terms between two lines and shows them. A silent one (other processes) writes nothing."""
 
-    def __init__(self, folder: Path, steps: int, *, silent: bool, tensorboard: bool, out: TextIO | None = None) -> None:
+    def __init__(self, folder: Path, steps: int, silent: bool, out: TextIO | None = None) -> None:
         self.path, self.steps, self.silent = folder / METRICS, steps, silent
         self.out = out or sys.stderr
         self.sums: dict[str, tuple[float, int]] = {}
         self.mark = (time.monotonic(), 0)
-        self.view = None if silent or not self.out.isatty() else _Live()
-        self.board = _board(folder) if tensorboard and not silent else None
+        self.view = None if silent or not self.out.isatty() else _Live(self.out)
 
     def add(self, terms: Mapping[str, float]) -> None:
         """Take part in the next line's averages."""
@@ -42,7 +40,12 @@ class Log:
         self.mark = (now, step)
         means = {name: total / count for name, (total, count) in self.sums.items()}
         self.sums = {}
-        general = {"step": step, "images": step * batch, "seconds": round(seconds, 3), "images_per_second": round(rate, 2)}
+        general = {
+            "step": step,
+            "images": step * batch,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(rate, 2),
+        }
         self.append({**general, **{k: float(f"{v:.6g}") for k, v in means.items()}})
         left = (self.steps - step) * batch / rate if rate else 0.0
         if self.view:
@@ -50,9 +53,6 @@ class Log:
         elif not self.silent:
             losses = "  ".join(f"{k} {v:.4g}" for k, v in means.items() if not k.endswith("/gradient_norm"))
             self.say(f"step {step}/{self.steps}  {rate:.1f} items/s  {clock(left)} left  {losses}")
-        if self.board:
-            for name, value in {**means, "images_per_second": rate}.items():
-                self.board.add_scalar(name, value, step)
         return means
 
     def note(self, step: int, text: str) -> None:
@@ -75,7 +75,7 @@ class Log:
                 file.write(json.dumps(entry) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Forget what was logged after `step`: it will be done again. Also drops a line cut short by a power failure."""
+        """Forget what was logged after `step`, which will be done again, and lines cut short by a power failure."""
         self.sums, self.mark = {}, (time.monotonic(), step)
         if self.silent or not self.path.exists():
             return
@@ -90,31 +90,31 @@ class Log:
         write_text(self.path, "".join(kept))
 
     def close(self) -> None:
-        """End the live table and the mirror."""
+        """End the live table."""
         if self.view:
             self.view.close()
-        if self.board:
-            self.board.close()
 
 
 class _Live:
     """A table that stays at the bottom of the terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, out: TextIO) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self.live = Live(console=Console(stderr=True), auto_refresh=False)
-        self.live.start()
+        self.live = Live(console=Console(file=out), auto_refresh=False)
 
     def show(self, step: int, steps: int, rate: float, left: float, means: Mapping[str, float]) -> None:
         from rich.table import Table
 
-        table = Table(title=f"step {step} of {steps} · {rate:.1f} items/s · {clock(left)} left", title_justify="left")
+        table = Table(
+            title=f"step {step} of {steps} · {rate:.1f} items/s · {clock(left)} left", title_justify="left"
+        )
         table.add_column("loss")
         table.add_column("mean", justify="right")
         for name, value in means.items():
             table.add_row(name, f"{value:.4g}")
+        self.live.start()
         self.live.update(table, refresh=True)
 
     def say(self, text: str) -> None:
@@ -122,14 +122,6 @@ class _Live:
 
     def close(self) -> None:
         self.live.stop()
-
-
-def _board(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UsageError("tensorboard=true needs TensorBoard: pip install 'kinema[log]'.") from None
-    return SummaryWriter(str(folder / "tensorboard"))
 
 
 def clock(seconds: float) -> str:

@@ -6,15 +6,13 @@
     state.previous.safetensors   the one before
     metrics.jsonl  environment.json  previews/  README.md
 
-A step draws its noise and its items from (seed, step), and the global generators are seeded with them too. So the step
-number is the state of every generator and of the sampler, and resuming equals not having stopped.
+A step draws its noise and its items from (seed, step), and PyTorch's global generators are seeded with them
+too. So the step number is the state of every generator and of the sampler, and resuming equals not having
+stopped.
 """
 
-import errno
 import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kinema.core.errors import KinemaError, UsageError, WeightsError
+from kinema.core.errors import UsageError, WeightsError
+from kinema.core.files import disk_errors, write_atomically, write_text
 from kinema.engine.ema import Ema
 
 STATE, PREVIOUS, WEIGHTS = "state.safetensors", "state.previous.safetensors", "weights.safetensors"
-FULL = (errno.ENOSPC, errno.EDQUOT)
+README = """# A training run of {system}
+
+`kinema evaluate` and `kinema.load` take this folder as it is, and the command that began the run goes on with it
+(environment.json has it). `config.json` says what is trained, `metrics.jsonl` how it went, `previews/` shows the
+same items again and again; `weights.safetensors` is for use, `state.safetensors` for going on.
+"""
 
 
 @dataclass
@@ -60,14 +64,13 @@ class Training:
         """All of it, by name."""
         out = {f"model/{k}": v for k, v in self.system.state_dict().items()}
         out |= {f"ema/{k}": v for k, v in self.ema.values.items()}
-        return out | {name: value for name, _, _, value in self._optimiser_tensors()}
+        return out | dict(self._optimiser_tensors())
 
-    def _optimiser_tensors(self) -> Iterator[tuple[str, dict[str, Tensor], str, Tensor]]:
+    def _optimiser_tensors(self) -> Iterator[tuple[str, Tensor]]:
         for player, optimiser in self.optimisers.items():
             for i, parameter in enumerate(optimiser.param_groups[0]["params"]):
-                slot = optimiser.state[parameter] if parameter in optimiser.state else {}
-                for key, value in slot.items():
-                    yield f"optimiser/{player}/{i}/{key}", slot, key, value
+                for key, value in optimiser.state.get(parameter, {}).items():
+                    yield f"optimiser/{player}/{i}/{key}", value
 
     def restore(self, path: Path) -> None:
         """Take everything from a state file."""
@@ -89,40 +92,45 @@ class Training:
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
     """In the layout of the parameter, on its device."""
     if value.shape != parameter.shape:
-        return value.to(parameter.device)
+        return value.clone().to(parameter.device)  # a tensor as read is a window on the file
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def save(training: Training, folder: Path, identity: dict[str, Any]) -> None:
     """Write weights and state; what was `state` becomes `state.previous`."""
     counters = json.dumps(asdict(training.counters))
-    with disk_errors(folder):
-        write_tensors(folder / WEIGHTS, training.ema.weights(training.system), {"step": str(training.counters.step)})
-        text = {"counters": counters, "identity": json.dumps(identity)}
-        write_tensors(folder / STATE, training.tensors(), text, keep=folder / PREVIOUS)
+    weights = training.ema.weights(training.system)
+    write_tensors(folder / WEIGHTS, weights, {"step": str(training.counters.step)})
+    text = {"counters": counters, "identity": json.dumps(identity)}
+    write_tensors(folder / STATE, training.tensors(), text, keep=folder / PREVIOUS)
 
 
 def resume(training: Training, folder: Path, say: Callable[[str], None], settled: bool = False) -> bool:
-    """Restore the newest readable state; False when there is none.
+    """Restore the newest readable state and report whether there was one.
 
     Args:
         training: what to restore.
         folder: the run folder.
         say: told when the newest state is damaged.
-        settled: only a state that was saved while all numbers were finite.
+        settled: take only a state that was saved while all numbers were finite.
     """
-    found = [folder / name for name in (STATE, PREVIOUS) if (folder / name).exists()]
-    for path in found:
+    damaged = False
+    for path in (folder / STATE, folder / PREVIOUS):
+        if not path.exists():
+            continue
         try:
-            if settled and json.loads(read_text(path)["counters"])["bad"]:
+            if settled and json.loads(read(path, tensors=False)[1]["counters"])["bad"]:
                 continue
             training.restore(path)
         except WeightsError as error:
+            damaged = True
             say(f"{error} Taking the one before.")
-            continue
-        return True
-    if found:
-        raise WeightsError(f"no state in {folder} can be read; delete {STATE} and {PREVIOUS} there to begin anew.")
+        else:
+            return True
+    if damaged:
+        raise WeightsError(
+            f"no state in {folder} can be read; delete {STATE} and {PREVIOUS} there to begin anew."
+        )
     return False
 
 
@@ -133,11 +141,13 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
         strange = sorted(p.name for p in folder.iterdir() if not _ours(p)) if folder.exists() else []
         if strange or (folder / WEIGHTS).exists():
             held = strange[0] if strange else f"{WEIGHTS} without {STATE}"
-            raise UsageError(f"{folder} is not a training run (it holds {held}); choose a new or empty folder.")
+            raise UsageError(
+                f"{folder} is not a training run (it holds {held}); choose a new or empty folder."
+            )
         return
     for path in states:
         try:
-            there = json.loads(read_text(path)["identity"])
+            there = json.loads(read(path, tensors=False)[1]["identity"])
         except WeightsError:
             continue
         for key, value in json.loads(json.dumps(identity)).items():
@@ -149,8 +159,27 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
         return
 
 
+def prepare(folder: Path, about: dict[str, Any], machine: dict[str, Any]) -> None:
+    """Make the folder and write what is known before the first step."""
+    with disk_errors(folder):
+        (folder / "previews").mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob("*.tmp"):
+            left_over.unlink()
+    write_text(folder / "config.json", json.dumps(about, indent=2) + "\n")
+    write_text(folder / "environment.json", json.dumps(machine, indent=2) + "\n")
+    write_text(folder / "README.md", README.format(system=about.get("system", "kinema")))
+
+
 def _ours(path: Path) -> bool:
-    names = ("config.json", "metrics.jsonl", "environment.json", "previews", "README.md", "report.html", "tensorboard")
+    names = (
+        "config.json",
+        "metrics.jsonl",
+        "environment.json",
+        "previews",
+        "README.md",
+        "report.html",
+        "tensorboard",
+    )
     return path.name in (*names, WEIGHTS) or path.suffix == ".tmp"
 
 
@@ -162,25 +191,19 @@ def _difference(key: str, there: Any, here: Any) -> str:
     return f"{key}={there!r}, not {here!r}"
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and text of a safetensors file."""
+def read(path: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors (unless not wanted) and text of a safetensors file."""
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names = list(file.keys()) if tensors else []
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file ({error}).") from None
 
 
-def read_text(path: Path) -> dict[str, str]:
-    """Only the text of a safetensors file."""
-    try:
-        with safe_open(path, "pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is damaged or no safetensors file ({error}).") from None
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], text: dict[str, str], keep: Path | None = None) -> None:
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], text: dict[str, str], keep: Path | None = None
+) -> None:
     """Write a safetensors file atomically; `keep` is where the file it replaces goes.
 
     Every name gets memory of its own, so that tied weights come back under all their names.
@@ -196,42 +219,5 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], text: dict[str, str], 
         save_file(own, temporary, text)
         temporary.chmod(0o644)
 
-    _atomic(path, write, keep)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    with disk_errors(path.parent):
-        _atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
-
-
-def _atomic(path: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
-    """Temporary file, fsync, rename, fsync of the folder: whenever the machine stops, an old or a new file is there."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            path.replace(keep)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Say in one sentence that a disk is full or a folder not writable."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        number = getattr(error, "errno", None)
-        if number in FULL or any(f"os error {code})" in str(error) for code in FULL):
-            last = f"the last state in {folder} is intact: free some space and run the same command to go on"
-            raise KinemaError(f"The disk is full; {last}.") from None
-        raise KinemaError(f"{folder} cannot be written ({error}).") from None
+    with disk_errors(path.parent, SafetensorError):
+        write_atomically(path, write, keep)

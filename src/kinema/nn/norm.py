@@ -1,12 +1,13 @@
 """Normalisations that stay exact under micro-batches and several processes.
 
-`BatchNorm1d/2d/3d` take their statistics over the batch of all processes: Ioffe and Szegedy, "Batch Normalization"
-(arXiv 1502.03167), synchronised. Unlike `torch.nn.SyncBatchNorm` they can be differentiated twice and run on CPUs.
+`BatchNorm1d/2d/3d` take their statistics over the batch of all processes: Ioffe and Szegedy, "Batch
+Normalization" (arXiv 1502.03167), synchronised. Unlike `torch.nn.SyncBatchNorm` they can be differentiated twice
+and run on CPUs.
 
 `spectral` divides a weight by its largest singular value: Miyato et al., "Spectral Normalization for Generative
-Adversarial Networks" (arXiv 1802.05957). The authors advance the power iteration in every training forward. Then the
-result depends on how often a step calls the network, and four micro-batches differ from one batch. Here the forward
-only reads `u` and `v`; `advance_spectral` moves them, and the training loop calls it once before every step.
+Adversarial Networks" (arXiv 1802.05957). The authors advance the power iteration in every training forward. Then
+the result depends on how often a step calls the network, and four micro-batches differ from one batch. Here the
+forward only reads `u` and `v`; `advance_spectral` moves them, and the training loop calls it once before a step.
 """
 
 from typing import Any, TypeVar, cast
@@ -27,7 +28,7 @@ def processes() -> int:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """y = Σ_r x_r on every process. Its gradient is the same sum of the gradients, hence differentiable any number of times."""
+    """y = Σ_r x_r on every process; its gradient is the same sum, so it can be differentiated again and again."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -43,10 +44,10 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean and biased variance per channel of `x` (B, C, ...) over all processes, and how many values went in.
+    """Mean and biased variance per channel of `x` (B, C, ...) over all processes; how many values went in.
 
-    Every process must hold equally many items. Local moments are gathered in one sum and joined by the law of total
-    variance, var = mean_r(var_r + (mean_r - mean)^2), which does not cancel as E[x^2] - E[x]^2 does.
+    Every process must hold equally many items. Local moments are gathered in one sum and joined by the law of
+    total variance, var = mean_r(var_r + (mean_r - mean)²), which does not cancel as E[x²] - E[x]² does.
     """
     size = processes()
     dims = [0, *range(2, x.dim())]
@@ -57,7 +58,9 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
         return mean, var, values
     mine = torch.zeros(size, 1, 1, device=x.device)
     mine[dist.get_rank()] = 1.0
-    means, variances = _SumOverProcesses.apply(mine * torch.stack([mean, var])).unbind(1)  # each (processes, C)
+    means, variances = _SumOverProcesses.apply(mine * torch.stack([mean, var])).unbind(
+        1
+    )  # each (processes, C)
     mean = means.mean(0)
     return mean, (variances + (means - mean) ** 2).mean(0), values
 
@@ -163,12 +166,14 @@ def spectral_layers(module: nn.Module) -> list[tuple[Spectral, Tensor]]:
     """Every spectral normalisation inside `module` with the raw weight it divides."""
     found = []
     for layer in module.modules():
-        for chain in getattr(layer, "parametrizations", {}).values() if parametrize.is_parametrized(layer) else ():
+        for chain in (
+            getattr(layer, "parametrizations", {}).values() if parametrize.is_parametrized(layer) else ()
+        ):
             found += [(p, chain.original) for p in chain if isinstance(p, Spectral)]
     return found
 
 
 def advance_spectral(module: nn.Module, iterations: int = 1) -> None:
-    """Move `u` and `v` of every spectral normalisation in `module`; the training loop calls it once before a step."""
+    """Move `u` and `v` of all of `module`'s spectral normalisations; the training loop does so once a step."""
     for layer, weight in spectral_layers(module):
         layer.advance(weight, iterations)
