@@ -61,7 +61,7 @@ class Arrays:
         """Open one array after its header, without trusting it: type, order and size are checked first."""
         with decoding_picture(self._path):
             array = self._zip.open(name)
-            shape, fortran, dtype = _npy_header(array)
+            shape, fortran, dtype = _npy_header(array, self._path)
         t, h, w, c = (*shape, 1) if len(shape) == 3 else shape if len(shape) == 4 else (0, 0, 0, 0)
         if dtype != np.uint8 or fortran or c not in (1, 3, 4):
             raise MediaError(
@@ -77,7 +77,7 @@ class Arrays:
         if name not in self._zip.namelist() or self._zip.getinfo(name).file_size > 8 * MOST:
             return None
         with decoding_picture(self._path), self._zip.open(name) as file:
-            shape, _, dtype = _npy_header(file)
+            shape, _, dtype = _npy_header(file, self._path)
             if np.prod(shape, dtype=float) * dtype.itemsize > 8 * MOST:
                 raise MediaError(
                     f"'{self._path}' holds Python objects in '{name}', which kinema never loads."
@@ -98,12 +98,12 @@ class Arrays:
         return Fraction(top).limit_denominator(2**20) / Fraction(bottom) if finite else None
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _npy_header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise MediaError(
-            "an npz with Python objects inside could run code and is refused; store uint8 arrays."
+            f"'{path}' holds Python objects, which could run code and are refused; store uint8 arrays."
         )
     return shape, fortran, dtype

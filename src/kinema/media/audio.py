@@ -40,7 +40,7 @@ class AudioTrack:
         self._path, self._target = path, target
         self._source = open_container(path, kind, limits)
         self._packets: Iterator[Packet[Any]] = iter(())
-        if self._source.streams.audio:
+        if self._source.streams.audio and self._source.streams.audio[0].codec_context is not None:
             known = COPIED[target.format.name]
             copied = self._source.streams.audio[0].codec_context.name in known
             self._packets = self._copied() if copied else self._encoded()

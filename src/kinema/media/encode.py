@@ -110,7 +110,7 @@ class GifEncoder:
             raise MediaError(f"a GIF shows at most 50 frames per second, not {fps}; choose mp4 or webm.")
         self._path, self._fps, self._text, self._count = path, fps, text, 0
         self._container = av.open(str(path), "w", format="gif")
-        # FFmpeg finds what changed by comparing palette indices, which lie when each frame has its own palette
+        # FFmpeg finds what changed by comparing palette indices, which lie when every frame has its palette
         self._stream = self._container.add_stream("gif", rate=fps, options={"gifflags": "0"})
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "pal8"
         self._stream.codec_context.time_base = Fraction(1, 100)
@@ -173,7 +173,8 @@ class ApngEncoder:
 
     def abort(self) -> None:
         """Let go of an unfinished file."""
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
 
     def _next(self) -> bytes:
         self._sequence += 1
@@ -230,7 +231,8 @@ class NpzEncoder:
 
     def abort(self) -> None:
         """Throw the waiting frames away."""
-        self._frames.close()
+        with suppress(OSError):
+            self._frames.close()
 
 
 Encoder = FilmEncoder | GifEncoder | ApngEncoder | FolderEncoder | NpzEncoder

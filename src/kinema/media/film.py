@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kinema.core.errors import MediaError
 from kinema.core.results import Pixels
 from kinema.media.limits import Info, Limits, check_size
-from kinema.media.provenance import Note, agreed_rate, unpack
+from kinema.media.provenance import Note, agreed_rate, simplest, unpack
 from kinema.media.sniff import VIDEO
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Film:
         if not streams:
             raise MediaError(f"'{self._path}' holds no video ({len(self._container.streams)} other streams).")
         stream = streams[0]
+        if stream.codec_context is None:  # the annotation does not know of codecs that are not built in
+            raise MediaError(f"'{self._path}' uses an unknown codec; encode it as H.264 or VP9.")
         check_size(self._path, stream.codec_context.width, stream.codec_context.height, self._limits)
         return stream
 
@@ -106,15 +108,17 @@ class Film:
 
     def _describe(self, kind: str, frame: VideoFrame) -> Info:
         stream = self._stream
-        measured = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+        frames, measured = stream.frames or None, Fraction(stream.average_rate or stream.base_rate or 25)
+        if kind == "webm":
+            frames, measured = count_packets(self._path, stream.index, measured, self._limits)
         matrix = display_matrix(frame)
         turn = round(math.degrees(math.atan2(matrix[0, 1], matrix[0, 0])) / 90) * 90 % 360
         width, height = (frame.height, frame.width) if turn % 180 else (frame.width, frame.height)
         return Info(
             width=width,
             height=height,
-            frames=stream.frames or None,
-            fps=agreed_rate(Fraction(measured), self.note.fps),
+            frames=frames,
+            fps=agreed_rate(measured, self.note.fps),
             has_audio=bool(self._container.streams.audio),
             has_alpha=has_alpha(frame),
             rotation=turn,
@@ -132,6 +136,24 @@ def open_container(path: Path, kind: str, limits: Limits) -> InputContainer:
         return av.open(
             str(path.absolute()), "r", format=VIDEO[kind], options=options, metadata_errors="replace"
         )
+
+
+def count_packets(path: Path, index: int, stated: Fraction, limits: Limits) -> tuple[int, Fraction]:
+    """Number and average rate of the frames of a Matroska file, which may state a rate that it does not keep.
+
+    The stated rate stands if by it no frame is half a frame off at the end; else it is the simplest that the
+    times, rounded to milliseconds, allow. The whole file is read for it and nothing is decoded.
+    """
+    with open_container(path, "webm", limits) as container, decoding(path):
+        packets = container.demux(container.streams[index])
+        times = (packet.pts * packet.time_base for packet in packets if packet.pts is not None)
+        count, first, last = 1, next(times, Fraction(0)), Fraction(0)
+        for time in times:
+            count, first, last = count + 1, min(first, time), max(last, time)
+    span, step = last - first, Fraction(1, 1000)
+    if count == 1 or span <= step or abs((count - 1) / stated - span) < 1 / (2 * stated):
+        return count, stated
+    return count, simplest((count - 1) / (span + step), (count - 1) / (span - step))
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class Info:
     width: int
     height: int
     frames: int | None
-    """None where the file does not say (webm, avi)"""
+    """None where the file does not say"""
     fps: Fraction
     """the file's average rate; pictures without a rate count as 8 per second"""
     has_audio: bool
@@ -44,7 +44,10 @@ class Info:
 def check_size(path: Path, width: int, height: int, limits: Limits) -> None:
     """Refuse a frame that is empty or has more pixels than allowed."""
     if width < 1 or height < 1:
-        raise MediaError(f"'{path}' says its frames are {width}x{height}: the file is broken.")
+        raise MediaError(
+            f"'{path}' gives no frame size: it is broken, or its frames are above the limit of "
+            f"{limits.pixels:,} pixels (Limits.pixels)."
+        )
     if width * height > limits.pixels:
         raise MediaError(
             f"'{path}' has frames of {width}x{height} pixels; the limit is {limits.pixels:,} pixels "

@@ -53,3 +53,12 @@ def agreed_rate(measured: Fraction, stated: Fraction | None) -> Fraction:
     if stated is not None and abs(stated / measured - 1) <= Fraction(1, 100):
         return stated
     return measured
+
+
+def simplest(low: Fraction, high: Fraction) -> Fraction:
+    """The fraction of least denominator in [low, high] (Stern-Brocot descent)."""
+    whole = -(-low.numerator // low.denominator)
+    if whole <= high:
+        return Fraction(whole)
+    base = whole - 1
+    return base + 1 / simplest(1 / (high - base), 1 / (low - base))

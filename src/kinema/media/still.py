@@ -17,7 +17,7 @@ from kinema.core.results import Pixels
 from kinema.media.chunks import Animation, walk_gif, walk_png
 from kinema.media.film import Timed, over_black
 from kinema.media.limits import Info, Limits, check_size
-from kinema.media.provenance import MOST, Note, agreed_rate, unpack
+from kinema.media.provenance import MOST, Note, agreed_rate, simplest, unpack
 from kinema.media.sniff import STILL, opened, sniff
 
 if TYPE_CHECKING:
@@ -221,12 +221,3 @@ def _rate(delays: list[Fraction]) -> Fraction:
     if all((100 * d).denominator == 1 for d in delays) and len(set(delays)) > 1:
         return simplest(len(delays) / (total + Fraction(1, 200)), len(delays) / (total - Fraction(1, 200)))
     return measured
-
-
-def simplest(low: Fraction, high: Fraction) -> Fraction:
-    """The fraction of least denominator in [low, high] (Stern-Brocot descent)."""
-    whole = -(-low.numerator // low.denominator)
-    if whole <= high:
-        return Fraction(whole)
-    base = whole - 1
-    return base + 1 / simplest(1 / (high - base), 1 / (low - base))
