@@ -55,7 +55,7 @@ def check(
     layout = read_layout(*split_list(Path(folder)))
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda e: prepare(e, frames, size, channels)[1:], layout.entries))
-    uncaptioned = captions and not layout.captioned()
+    uncaptioned = captions and bool(layout.entries) and not layout.captioned()
     problems = list(layout.problems)
     good: list[Entry] = []
     for entry, (_, reason) in zip(layout.entries, results, strict=True):
@@ -67,7 +67,9 @@ def check(
     seen = [s for s, _ in results if s is not None]
     texts = {text for entry in good for text in entry.captions}
     total = len(layout.entries) + len(layout.problems)
-    stops = list(_stops(layout, problems, total, len(good), texts, captions))
+    stops = (
+        [no_captions(layout.folder)] if uncaptioned else list(_stops(layout, problems, total, good, captions))
+    )
     return CheckReport(
         ok=not stops,
         clips=len(good),
@@ -81,15 +83,13 @@ def check(
 
 
 def _stops(
-    layout: Layout, problems: list[Problem], total: int, good: int, texts: set[str], captions: bool
+    layout: Layout, problems: list[Problem], total: int, good: list[Entry], captions: bool
 ) -> Iterator[str]:
     """Reasons why training would not start."""
-    if captions and not layout.captioned():
-        yield no_captions(layout.folder)
-    elif len(problems) > MOST_BROKEN * total or not good:
+    if len(problems) > MOST_BROKEN * total or not good:
         place = layout.source or "the folder"
         yield f"{len(problems)} of {total} clips cannot be used: mend them or take them out of {place}."
-    elif captions and len({meaning(text) for text in texts}) < 2:
+    elif captions and len({meaning(text) for entry in good for text in entry.captions}) < 2:
         yield "All captions say the same; at least two different ones are needed."
 
 

@@ -9,6 +9,8 @@ import functools
 import gzip
 import json
 import struct
+import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,7 +87,7 @@ def load_digits(path: str | Path) -> Digits:
             images, labels = np.load(path), np.load(path.with_name(f"{path.stem}-labels.npy"))
         else:
             images, labels = _read_idx(path), _read_idx(_labels_beside(path))
-    except (OSError, ValueError, KeyError, EOFError, struct.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, struct.error, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as digits: {error}") from error
     return _checked(path, np.asarray(images), np.asarray(labels))
 

@@ -69,14 +69,14 @@ class FolderClips:
         self.folder, self.split, self.seed = Path(folder), split, seed
         self.frames, self.size, self.channels = frames, size, channels
         layout = read_layout(self.folder, only)
-        if captions and not layout.captioned():
+        if captions and layout.entries and not layout.captioned():
             raise DataError(no_captions(self.folder))
         if swap_axes:
             for entry in layout.entries:
                 entry.captions = [swap_directions(text) for text in entry.captions]
         self._everything = layout.entries
         chosen = layout.choose(split)
-        if not chosen:
+        if not chosen and layout.entries:
             raise DataError(
                 f"'{folder}' has no clips for split '{split}'; mark rows with \"split\": \"{split}\"."
             )
@@ -200,9 +200,7 @@ class FolderClips:
         if captions and any(all(meaning(t) in own for t in self._pool) for own in self._own):
             self._pool = sorted({text for e in self._everything for text in e.captions})
         if captions and any(all(meaning(t) in own for t in self._pool) for own in self._own):
-            raise DataError(
-                f"the captions of '{self.folder}' all say the same; at least two different ones are needed."
-            )
+            raise DataError(f"the captions of '{self.folder}' all say the same; at least two must differ.")
 
     def _wrong(self, chance: NDArray[np.float64], clip: int) -> str:
         """A sentence drawn from the pool that says nothing this clip's own say; "" if there is none."""

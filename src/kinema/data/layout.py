@@ -97,6 +97,8 @@ def read_layout(folder: Path, only: Path | None = None) -> Layout:
     else:
         layout.source = source.name
         _collect(layout, _rows(source), clips)
+        if not layout.entries and not layout.problems:
+            raise DataError(f"'{source}' names no clips; it needs one line for each clip in the folder.")
     if only is not None:
         _restrict(layout, only)
     return layout

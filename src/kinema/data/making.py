@@ -58,8 +58,10 @@ def make(
         raise UsageError(f"a set has at least one clip, not {n}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"'{out}' exists and is not an empty folder; name a new folder for the clips.")
-    trained = {"train": n, "val": 0, "all": round(TRAIN_SHARE * n)}[split]
-    parts: list[tuple[Split, int]] = [("train", trained), ("val", n - trained)]
+    trained = round(TRAIN_SHARE * n)
+    parts: list[tuple[Split, int]] = (
+        [("train", trained), ("val", n - trained)] if split == "all" else [(split, n)]
+    )
     settings = {"size": size, "frames": frames, "seed": seed, "template": template, "bank": bank}
     sets = [procedural(name, n=count, split=part, **settings) for part, count in parts if count]
     try:
