@@ -1,0 +1,1 @@
+"""Feature extractors, statistics and scores: the same protocol for every system."""
