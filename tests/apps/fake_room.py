@@ -1,7 +1,9 @@
 """A system small enough to train in milliseconds: it learns the mean picture, and runs from it and noise."""
 
+import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,10 +100,14 @@ class Fake(System):
     def export_module(self) -> tuple[nn.Module, tuple[torch.Tensor, ...], list[str], list[str]]:
         return self.painter, (torch.zeros(2, 8),), ["noise"], ["video"]
 
-    def bench_jobs(self) -> list[Any]:
-        noise = torch.randn(4, 8)
-        slow = lambda: torch.stack([self.painter(row[None])[0] for row in noise])  # noqa: E731
-        return [("run", "4 clips", slow, lambda: self.painter(noise))]
+    @classmethod
+    def bench_jobs(cls, device: str) -> list[Any]:
+        painter, noise = Painter(Config()).to(device), torch.randn(4, 8, device=device)
+
+        def slow() -> torch.Tensor:
+            return torch.cat([painter(row[None]) for row in noise])
+
+        return [("run", "4 clips", slow, lambda: painter(noise))]
 
     def judge(self, clips: torch.Tensor, captions: list[str]) -> torch.Tensor:
         return clips.flatten(1).mean(1)
@@ -114,3 +120,13 @@ def tiny() -> Preset[Config]:
 
 
 PRESETS = {"tiny": tiny}
+
+
+class Hostile:
+    """Unpickling it creates a folder."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = str(target)
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self.target,)

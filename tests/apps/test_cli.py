@@ -14,7 +14,7 @@ def python(code: str) -> str:
 
 @pytest.mark.parametrize("argv", [["--help"], ["list"], ["list", "tgans-c"], ["train", "tgans-c", "--help"]])
 def test_answers_without_importing_torch(argv: list[str]) -> None:
-    code = f"import sys\nfrom kinema.apps.cli import main\ncode = main({argv})\nprint(code, 'torch' in sys.modules)"
+    code = f"import sys; from kinema.apps.cli import main; print(main({argv}), 'torch' in sys.modules)"
     assert python(code).splitlines()[-1] == "0 False"
 
 

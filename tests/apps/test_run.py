@@ -1,4 +1,4 @@
-"""`kinema run` and `kinema.load`: the same pixels from both, provenance, what is said about wrong requests."""
+"""`kinema run` and `kinema.load`: the same pixels from both, provenance, what is said about bad requests."""
 
 import json
 from pathlib import Path

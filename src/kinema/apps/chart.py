@@ -1,7 +1,7 @@
 """Line charts as SVG text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kinema.apps.page import figure, text
 
@@ -12,7 +12,7 @@ COLOURS = 6
 """that page.css has for lines"""
 
 
-def chart(title: str, series: dict[str, Points]) -> str:
+def chart(title: str, series: Mapping[str, Points]) -> str:
     """Named series over steps, each with its last value; what is not finite is left out."""
     clean = {name: [p for p in points if math.isfinite(p[1])] for name, points in series.items()}
     clean = {name: points for name, points in clean.items() if points}

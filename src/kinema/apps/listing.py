@@ -2,15 +2,13 @@
 
 import dataclasses
 import inspect
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from kinema.apps import options, weights
+from kinema.apps import options, say, weights
 from kinema.core.config import RunSettings
 from kinema.systems import SYSTEMS, load_presets
 
@@ -31,17 +29,14 @@ def main(args: list[str]) -> int:
     """Parse, collect, print."""
     flags = options.parse(Options, args, "list")
     if flags.weights:
-        rows: Any = [weights_row(name, folder) for name, folder in weights.bundled().items()]
-        show = show_weights
+        found = [weights_row(name, folder) for name, folder in weights.bundled().items()]
+        say.result(found, weights_text(found), flags.json)
     elif flags.name:
-        rows, show = system_row(flags.name), show_system
+        row = system_row(flags.name)
+        say.result(row, system_text(row), flags.json)
     else:
-        rows, show = [system_row(name) for name in SYSTEMS], show_systems
-    if flags.json:
-        json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)
-        print()
-    else:
-        show(rows)
+        rows = [system_row(name) for name in SYSTEMS]
+        say.result(rows, systems_text(rows), flags.json)
     return 0
 
 
@@ -84,29 +79,45 @@ def weights_row(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def show_systems(rows: list[dict[str, Any]]) -> None:
+def systems_text(rows: list[dict[str, Any]]) -> str:
     """One system a paragraph."""
+    lines = []
     for row in rows:
-        print(f"{row['name']}  {row['does']}")
-        print(f"  presets: {', '.join(preset['name'] for preset in row['presets'])}")
-        print(f"  weights: {', '.join(row['weights']) or 'none bundled yet'}")
-    print("\n`kinema list NAME` shows presets and settings, `kinema list --weights` the bundled weights.")
+        lines.append(f"{row['name']}  {row['does']}")
+        lines.append(f"  presets: {', '.join(preset['name'] for preset in row['presets'])}")
+        lines.append(f"  weights: {', '.join(row['weights']) or 'none bundled'}")
+    end = "`kinema list NAME` shows presets and settings, `kinema list --weights` the bundled weights."
+    return "\n".join([*lines, "", end])
 
 
-def show_system(row: dict[str, Any]) -> None:
+def system_text(row: dict[str, Any]) -> str:
     """Presets with what they promise, then every setting."""
-    print(f"{row['name']}  {row['does']}\n\npresets")
-    for preset in row["presets"]:
-        print(f"  {preset['name']:<10} {preset['does']} [data: {preset['data']}]")
-    print("\nsettings, for `kinema train --set name=value` (the default in brackets)")
-    for setting in row["settings"]:
-        print(f"  {setting['name']:<22} {setting['means']} [{setting['default']}]")
+    presets = [[f"  {p['name']}", f"{p['does']} [data: {p['data']}]"] for p in row["presets"]]
+    settings = [[f"  {s['name']}", f"{s['means']} [{s['default']}]"] for s in row["settings"]]
+    return "\n".join(
+        [
+            f"{row['name']}  {row['does']}",
+            "",
+            say.columns(["presets", ""], presets),
+            "",
+            say.columns(
+                ["settings", "for `kinema train --set name=value`, the default in brackets"], settings
+            ),
+        ]
+    )
 
 
-def show_weights(rows: list[dict[str, Any]]) -> None:
+def weights_text(rows: list[dict[str, Any]]) -> str:
     """A table of bundled weights."""
     if not rows:
-        print("no weights are bundled; train some: `kinema train NAME --out DIR`.")
-    for row in rows:
-        scores = ", ".join(f"{key} {value:g}" for key, value in row["scores"].items()) or "no score stated"
-        print(f"{row['name']:<20} {row['megabytes']:>6.2f} MB  {row['licence']}  {scores}")
+        return "no weights are bundled; train some: `kinema train NAME --out DIR`."
+    cells = [
+        [
+            row["name"],
+            row["megabytes"],
+            row["licence"],
+            ", ".join(f"{k} {v:.3g}" for k, v in row["scores"].items()),
+        ]
+        for row in rows
+    ]
+    return say.columns(["weights", "MB", "licence", "scores"], cells)

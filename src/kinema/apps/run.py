@@ -1,15 +1,13 @@
 """`kinema run NAME`: make something with a system. The flags are the fields of its `Request`."""
 
 import dataclasses
-import json
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinema.apps import options, weights
+from kinema.apps import options, say, weights
 from kinema.apps.loading import load
 from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Batch, Image, Result
@@ -131,17 +129,7 @@ def default_out(system: str, result: Result) -> Path:
 
 def report(result: Result, out: Path, seconds: float, as_json: bool) -> None:
     """Say what was written."""
-    clips = len(result) if isinstance(result, Batch) else 1
-    if as_json:
-        kind = type(result).__name__.lower()
-        facts = {
-            "out": str(out),
-            "kind": kind,
-            "count": clips,
-            "seconds": round(seconds, 3),
-            "provenance": result.provenance,
-        }
-        json.dump(facts, sys.stdout, indent=1, ensure_ascii=False)
-        print()
-    else:
-        print(f"{out}  ({clips} {'clip' if clips == 1 else 'clips'}, {seconds:.1f} s)")
+    kind, clips = type(result).__name__.lower(), len(result) if isinstance(result, Batch) else 1
+    facts = {"out": str(out), "kind": kind, "count": clips, "seconds": round(seconds, 3)}
+    text = f"{out}  ({clips} {'clip' if clips == 1 else 'clips'}, {seconds:.1f} s)"
+    say.result({**facts, "provenance": result.provenance}, text, as_json)

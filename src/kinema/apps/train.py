@@ -1,17 +1,16 @@
 """`kinema train NAME`: checks everything first, then trains; the same command goes on where it stopped."""
 
 import dataclasses
-import json
 import os
-import sys
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from kinema import __version__
-from kinema.apps import options
+from kinema.apps import options, say
 from kinema.apps.run import check_writable
 from kinema.core.config import Preset, RunSettings, apply, to_dict
 from kinema.core.errors import UsageError, nearest
@@ -30,6 +29,8 @@ class Options:
     """run folder; default: runs/NAME-PRESET"""
     set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()
     """change the preset: any setting that `kinema list NAME` shows"""
+    swap_axes: bool = False
+    """the folder was made by the older public script of moving digits, whose directions are exchanged"""
     tensorboard: bool = False
     """mirror the log for TensorBoard in the run folder; needs the extra `log`"""
     json: bool = False
@@ -45,15 +46,17 @@ def main(args: list[str]) -> int:
     flags, config, settings = read_flags(name, rest)
     out = flags.out or Path("runs") / f"{name}-{flags.preset}"
     check_writable(out, folder=True)
-    data = open_data(flags.data, config, "train")
+    where = {"where": flags.data or preset_of(name, flags.preset).data, "swap_axes": flags.swap_axes}
+    data = open_data(where, config, "train")
     kind = load_class(name)
     config = kind.adapt(config, data)
     about = {
         "system": name,
         "version": __version__,
+        "commit": commit(),
         "preset": flags.preset,
         "config": to_dict(config),
-        "data": {"where": flags.data, "hash": data.hash, "describe": data.describe, "clips": len(data)},
+        "data": {**where, "hash": data.hash, "describe": data.describe, "clips": len(data)},
     }
     outcome = carry_out(kind, config, settings, data, out, about)
     if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes; one speaks
@@ -71,22 +74,43 @@ def preset_of(name: str, preset: str) -> Preset[Any]:
 
 
 def read_flags(name: str, args: list[str]) -> tuple[Options, Any, RunSettings]:
-    """The options with the data set named, the preset's config and its settings, both changed by --set."""
+    """The options, the preset's config and its settings, both changed by --set."""
     load_presets(name)  # an unknown system is named before its flags are read
     flags = options.parse(Options, args, f"train {name}")
     preset = preset_of(name, flags.preset)
     settings, config = apply(options.assignments(flags.set), preset.settings, preset.config)
     if flags.tensorboard:
         settings = dataclasses.replace(settings, tensorboard=True)
-    return dataclasses.replace(flags, data=flags.data or preset.data), config, settings
+    return flags, config, settings
 
 
-def open_data(where: str, config: Any, split: str) -> Any:
-    """The data set in the shape that the config asks for; captions only where the system reads them."""
+def open_data(data: dict[str, Any], config: Any, split: Literal["train", "val", "all"]) -> Any:
+    """The data set that a run's description names, in the shape that its config asks for."""
     from kinema.data import open_clips
 
-    shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
-    return open_clips(where, **shape, split=split, captions=getattr(config, "conditional", True))
+    return open_clips(
+        data["where"],
+        frames=config.frames,
+        size=config.size,
+        channels=config.channels,
+        split=split,
+        captions=getattr(config, "conditional", True),
+        swap_axes=data.get("swap_axes", False),
+    )
+
+
+def commit() -> str | None:
+    """The state of the source that runs, when it is a git checkout."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--match", "v*"]
+    try:
+        tracked = subprocess.run(
+            [*command[:3], "ls-files", "--", "train.py"], capture_output=True, text=True, check=True
+        )
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip() if tracked.stdout else None
 
 
 def carry_out(
@@ -104,10 +128,7 @@ def carry_out(
 
 def report(outcome: Any, out: Path, as_json: bool) -> None:
     """Say how far the run came and where to look."""
-    if as_json:
-        json.dump({"out": str(out), **dataclasses.asdict(outcome)}, sys.stdout, indent=1)
-        print()
-        return
     state = "the time is up; the same command goes on" if outcome.stopped else "done"
     amount = f"{outcome.steps} steps, {outcome.images} clips, {outcome.seconds:.0f} s in all"
-    print(f"{out}: {state} — {amount}; see {out / 'report.html'}")
+    text = f"{out}: {state} — {amount}; see {out / 'report.html'}"
+    say.result({"out": str(out), **dataclasses.asdict(outcome)}, text, as_json)

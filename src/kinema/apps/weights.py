@@ -7,6 +7,7 @@ exported one has `model.onnx` too. Run folders are weights folders. `config.json
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def fill(system: Any, folder: Path, about: dict[str, Any]) -> None:
 
 def differences(given: dict[str, Any], wanted: dict[str, Any], modules: list[str] | None) -> list[str]:
     """Why tensors do not fit a system, in words; with `modules` only those parts must be complete."""
-    needed = {key for key in wanted if modules is None or key.split(".")[0] in modules}
+    needed = {key for key in wanted if modules is None or is_part(key, modules)}
     lacking = [f"lacks '{key}'" for key in sorted(needed - set(given))]
     unknown = [f"has the unknown '{key}'" for key in sorted(set(given) - set(wanted))]
     shaped = [
@@ -150,3 +151,8 @@ def differences(given: dict[str, Any], wanted: dict[str, Any], modules: list[str
         if key in wanted and value.shape != wanted[key].shape
     ]
     return lacking + unknown + shaped
+
+
+def is_part(key: str, modules: Iterable[str]) -> bool:
+    """Whether the tensor `key` belongs to one of the modules."""
+    return any(key == module or key.startswith(f"{module}.") for module in modules)

@@ -1,0 +1,80 @@
+"""card.md of exported weights: which command made them, from what, and how good they are."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from kinema.apps.report import SCORES, read_json
+
+CARD = """# {name}
+
+Weights of {system} for kinema {version}. They make synthetic clips, and every file made with them says so.
+
+| | |
+| --- | --- |
+| command | `{command}` |
+| data | {data} |
+| data hash | `{data_hash}` |
+| seed | {seed} |
+| commit | {commit} |
+| machine | {machine} |
+| steps | {steps} |
+| minutes | {minutes} |
+| licence | {licence} |
+
+## Scores
+
+{scores}
+
+## Intended use
+
+Research, teaching and demonstration of the method on data like that above. They know nothing else.
+"""
+
+
+def write_card(out: Path, run: Path, about: dict[str, Any], facts: dict[str, Any]) -> dict[str, float]:
+    """Write the card from what the run folder recorded; returns the scores of the system itself."""
+    machine, source, found = (read_json(run / name) for name in ("environment.json", "config.json", SCORES))
+    data = about.get("data") or {}
+    trained = last_line(run)
+    rows = found.get("rows", [])
+    command = shlex.join(["kinema", *machine.get("command", [""])[1:]])
+    text = CARD.format(
+        name=out.name,
+        system=about["system"],
+        version=about["version"],
+        command=command,
+        data=data.get("describe", "not recorded"),
+        data_hash=data.get("hash", "not recorded"),
+        seed=about["settings"].get("seed", "not recorded"),
+        commit=source.get("commit") or "not recorded",
+        machine=", ".join(f"{key} {machine.get(key, '?')}" for key in ("machine", "cores", "torch")),
+        steps=trained.get("step", "not recorded"),
+        minutes=f"{trained['seconds'] / 60:.1f}" if "seconds" in trained else "not recorded",
+        licence=about["licence"],
+        scores=score_lines(rows),
+    )
+    about["command"] = command
+    (out / "card.md").write_text(text, "utf-8")
+    del facts
+    return dict(rows[0]["metrics"]) if rows else {}
+
+
+def last_line(run: Path) -> dict[str, Any]:
+    """The last numbers that the run logged."""
+    from kinema.apps.report import read_lines
+
+    numbers = [line for line in read_lines(run) if "seconds" in line]
+    return numbers[-1] if numbers else {}
+
+
+def score_lines(rows: list[dict[str, Any]]) -> str:
+    """The rows of the evaluation as a list."""
+    if not rows:
+        return "Not evaluated."
+    return "\n".join(
+        f"- {row['name']}: "
+        + ", ".join(f"{k} {v:.4g}" for k, v in row["metrics"].items())
+        + f" ({row['samples']} samples)"
+        for row in rows
+    )

@@ -1,0 +1,110 @@
+"""`kinema data make` writes a procedural set to disk, `kinema data check` says what is wrong with one."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from kinema.apps import options, say
+from kinema.apps.run import check_writable
+from kinema.apps.train import preset_of
+from kinema.core.errors import UsageError, nearest
+from kinema.systems import load_presets
+
+SHOWN = 20
+"""problems that are printed; --json gives all"""
+
+
+@dataclass(frozen=True)
+class Make:
+    """Write a procedural data set as a folder of clips with metadata.jsonl."""
+
+    name: tyro.conf.Positional[str]
+    """sbmg (one digit) or tbmg (two), perhaps with :holdout"""
+    out: Path
+    """folder to write, new or empty"""
+    n: int = 12_000
+    """clips"""
+    size: int = 64
+    """side of the square frames in pixels"""
+    frames: int = 16
+    """frames of a clip"""
+    split: Literal["all", "train", "val"] = "all"
+    """all: five sixths training clips, the rest validation"""
+    seed: int = 0
+    """fixes every clip"""
+    template: Literal["long", "short"] = "long"
+    """wording of the captions"""
+    format: Literal["npz", "gif", "mp4", "webm"] = "npz"
+    """npz and gif keep the pixels exactly"""
+    json: bool = False
+    """print what was made as JSON"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Decode every clip of a folder as training would, and say what is wrong."""
+
+    folder: tyro.conf.Positional[Path]
+    """holds the clips and their captions"""
+    system: Annotated[str, tyro.conf.arg(name="for")] = "tgans-c"
+    """the system that shall be trained"""
+    preset: str | None = None
+    """whose size and number of frames; default: the system's first"""
+    json: bool = False
+    """print the findings as JSON"""
+
+
+def main(args: list[str]) -> int:
+    """Parse and carry out `make` or `check`."""
+    parts = {"make": (Make, make), "check": (Check, check)}
+    if options.wants_help(args):
+        print("kinema data make NAME --out DIR, kinema data check DIR --for SYSTEM; each has --help.")
+        return 0
+    word, rest = options.first_word(args, "make or check", "data check DIR --for tgans-c")
+    if word not in parts:
+        raise UsageError(f"kinema data has make and check, not '{word}'; nearest: {nearest(word, parts)}.")
+    kind, function = parts[word]
+    return function(options.parse(kind, rest, f"data {word}"))
+
+
+def make(flags: Any) -> int:
+    """Write the set."""
+    from kinema.data import make as write
+
+    check_writable(flags.out, folder=True)
+    settings = {k: v for k, v in dataclasses.asdict(flags).items() if k not in ("name", "n", "out", "json")}
+    write(flags.name, flags.n, flags.out, **settings)
+    say.result(dataclasses.asdict(flags), f"{flags.out}: {flags.n} clips of {flags.name}", flags.json)
+    return 0
+
+
+def check(flags: Any) -> int:
+    """Report on the folder; 1 when training would not start."""
+    from kinema.data import check as examine
+
+    preset = flags.preset or next(iter(load_presets(flags.system)))
+    config = preset_of(flags.system, preset).config
+    shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
+    report = examine(flags.folder, **shape, captions=getattr(config, "conditional", True))
+    facts = {"folder": str(flags.folder), "for": flags.system, "preset": preset, **dataclasses.asdict(report)}
+    facts["problems"] = [{"file": problem[0], "reason": problem[1]} for problem in report.problems]
+    say.result(facts, in_words(flags, preset, report), flags.json)
+    return 0 if report.ok else 1
+
+
+def in_words(flags: Any, preset: str, report: Any) -> str:
+    """The findings as lines of text."""
+    verdict = "ready for" if report.ok else "not usable for"
+    lines = [f"{flags.folder}: {verdict} {flags.system}, preset {preset}"]
+    lines.append(f"  {report.clips} usable clips, {report.captions} different captions, {report.words} words")
+    for what, counts in (("sizes", report.sizes), ("frames", report.lengths)):
+        lines.append(
+            f"  {what}: " + ", ".join(f"{key} ({count} clips)" for key, count in list(counts.items())[:8])
+        )
+    lines += [f"  skipped {file}: {reason}" for file, reason in report.problems[:SHOWN]]
+    if len(report.problems) > SHOWN:
+        lines.append(f"  … and {len(report.problems) - SHOWN} more; --json names all")
+    return "\n".join([*lines, *(f"  {advice}" for advice in report.advice)])

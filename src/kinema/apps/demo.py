@@ -1,0 +1,88 @@
+"""`kinema demo`: the bundled weights at work, on one page with moving results."""
+
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kinema.apps import options, say, weights
+from kinema.apps.loading import Loaded, load
+from kinema.apps.page import figure, page, section, text
+from kinema.apps.run import check_writable
+from kinema.core.results import Batch
+
+CAPTIONS = 6
+"""sentences that are shown for each weights"""
+NOTHING = (
+    "No weights are bundled with this copy yet. Train some, for example "
+    "`kinema train tgans-c --preset tiny --out runs/tiny`, and show them: `kinema demo --weights runs/tiny`."
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Run everything that is bundled and write one page that shows it."""
+
+    out: Path = Path("demo")
+    """folder to write"""
+    weights: tuple[str, ...] = ()
+    """show these in place of the bundled ones: names or run folders"""
+    seed: int = 0
+    """of the noise"""
+    open: bool = False
+    """open the page in the browser"""
+    json: bool = False
+    """print what was written as JSON"""
+
+
+def main(args: list[str]) -> int:
+    """Run, write the page, print its path."""
+    flags = options.parse(Options, args, "demo")
+    check_writable(flags.out, folder=True)
+    flags.out.mkdir(parents=True, exist_ok=True)
+    names = list(flags.weights or weights.bundled())
+    parts = [part for name in names for part in show(load(name), flags)]
+    intro = "Pictures that move, made by adversarial networks. Everything here is synthetic."
+    body = [f"<h1>kinema</h1><p>{intro}</p>", *(parts or [f'<p class="warn">{text(NOTHING)}</p>'])]
+    index = flags.out / "index.html"
+    index.write_text(page("kinema demo", body), "utf-8")
+    if not names:
+        say.remark(f"kinema: {NOTHING}")
+    say.result({"page": str(index.resolve()), "weights": names}, str(index.resolve()), flags.json)
+    if flags.open:
+        webbrowser.open(index.resolve().as_uri())
+    return 0
+
+
+def show(loaded: Loaded, flags: Options) -> list[str]:
+    """A section of the page for one set of weights; its files are written beside the page."""
+    name = Path(loaded.weights).name
+    say.remark(f"running {name} …")
+    figures = []
+    for i, caption in enumerate(captions(loaded)):
+        made = loaded.run(caption=caption, seed=flags.seed)
+        clip = made[0] if isinstance(made, Batch) else made
+        files = [clip.save(flags.out / f"{name}-{i}{ending}") for ending in (".gif", ".mp4")]
+        image = f'<a href="{text(files[1].name)}"><img alt="{text(caption)}" src="{text(files[0].name)}"></a>'
+        figures.append(figure(image, text(caption)))
+    command = (
+        f'kinema run {loaded.weights} --caption "{captions(loaded)[0]}" --seed {flags.seed} --out clip.mp4'
+    )
+    intro = f'<p class="soft">{text(about_line(loaded))}<br><code>{text(command)}</code></p>'
+    return section(f"{loaded.name}: {name}", [intro, f'<div class="grid small">{"".join(figures)}</div>'])
+
+
+def captions(loaded: Loaded) -> list[str]:
+    """Sentences of the kind that the weights were trained on, evenly chosen."""
+    from kinema.apps.train import open_data
+
+    known: list[str] = open_data(loaded.about["data"], loaded.system.config, "val").captions
+    step = max(1, len(known) // CAPTIONS)
+    return known[::step][:CAPTIONS]
+
+
+def about_line(loaded: Loaded) -> str:
+    """Data and scores of the weights, in one line."""
+    facts: dict[str, Any] = loaded.about.get("scores") or {}
+    scores = ", ".join(f"{key} {value:.3g}" for key, value in facts.items())
+    return " · ".join(filter(None, [loaded.about["data"].get("describe", ""), scores]))

@@ -1,0 +1,143 @@
+"""`kinema evaluate`: scores with samples and protocol; with --against, a duel of two runs."""
+
+import importlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+
+from kinema.apps import options, say, weights
+from kinema.apps.loading import Loaded, load
+from kinema.apps.report import SCORES, last_step, read_lines, write_report
+from kinema.apps.train import open_data
+from kinema.core.errors import KinemaError, UsageError, nearest
+
+BATCH = 50
+
+
+@dataclass(frozen=True)
+class Options:
+    """Score a run, or bundled weights, on clips that they have not seen."""
+
+    run: tyro.conf.Positional[str]
+    """run folder or bundled name"""
+    metrics: tuple[str, ...] = ()
+    """names of metrics, repeatable; default: those of the system"""
+    n: int = 1000
+    """generated clips"""
+    seed: int = 0
+    """of the noise and of the choice of clips"""
+    data: str | None = None
+    """real clips to compare with; default: the validation part of the training data"""
+    against: str | None = None
+    """a second run: which of the two wins by the generative adversarial metric"""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N"""
+    json: bool = False
+    """print the rows as JSON"""
+
+
+def main(args: list[str]) -> int:
+    """Load, score, print, and keep the rows in the run folder."""
+    flags = options.parse(Options, args, "evaluate")
+    if flags.n < 2:
+        raise UsageError(f"n is at least 2 clips, not {flags.n}.")
+    loaded = load(flags.run, device=flags.device)
+    data = real_clips(loaded, flags.data)
+    if flags.against:
+        rows = duel(loaded, load(flags.against, device=flags.device), data, flags)
+    else:
+        rows = scores(loaded, data, flags)
+    from kinema.metrics.report import table, to_json
+
+    facts = to_json(rows)
+    if not flags.against:
+        keep(flags.run, facts)
+    say.result(facts, table(rows), flags.json)
+    return 0
+
+
+def real_clips(loaded: Loaded, where: str | None) -> Any:
+    """The validation part of the data that the run was trained on, or of another set."""
+    about = loaded.about.get("data") or {}
+    if where is None and "where" not in about:
+        raise UsageError(
+            f"{loaded.weights} does not say what it was trained on; name real clips with --data."
+        )
+    return open_data({"where": where} if where else about, loaded.system.config, "val")
+
+
+def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:
+    """The rows of all metrics asked for."""
+    from kinema.metrics import METRICS
+
+    names = flags.metrics or type(loaded.system).metrics
+    for name in names:
+        if name not in METRICS:
+            raise UsageError(f"no metric is called '{name}'; nearest: {nearest(name, METRICS)}.")
+    rows: list[Any] = []
+    for name in names:
+        module, _, function = METRICS[name].partition(":")
+        measure = getattr(importlib.import_module(module), function)
+        rows += measure(loaded.system, data, n=flags.n, seed=flags.seed, log=say.remark)
+    return rows
+
+
+def keep(run: str, facts: dict[str, Any]) -> None:
+    """Write the rows beside the weights of a run folder and show them in its report."""
+    folder, name = weights.find(run)
+    if name in weights.bundled() or not (folder / "metrics.jsonl").exists():
+        return
+    step = last_step(read_lines(folder))
+    try:
+        (folder / SCORES).write_text(json.dumps({"step": step, **facts}, indent=1) + "\n", "utf-8")
+        write_report(folder)
+    except OSError as error:
+        raise KinemaError(f"the scores cannot be kept in {folder} ({error.strerror}).") from None
+
+
+def duel(first: Loaded, second: Loaded, data: Any, flags: Options) -> list[Any]:
+    """Generative adversarial metric: each critic judges real clips and the other's samples."""
+    from kinema.metrics.gam import gam
+    from kinema.metrics.report import Row
+
+    shapes = [(s.config.frames, s.config.size, s.config.channels) for s in (first.system, second.system)]
+    if shapes[0] != shapes[1]:
+        raise UsageError(f"{first.weights} and {second.weights} make clips of different shapes: {shapes}.")
+    for loaded in (first, second):
+        if loaded.about.get("modules") is not None or not hasattr(loaded.system, "judge"):
+            raise UsageError(
+                f"{loaded.weights} has no critic to judge with; the metric needs whole run folders."
+            )
+    n = min(flags.n, len(data))
+    errors = {
+        "test_1": error_on_real(first, data, n),
+        "test_2": error_on_real(second, data, n),
+        "samples_1": error_on_samples(first, second, data, n, flags.seed),
+        "samples_2": error_on_samples(second, first, data, n, flags.seed),
+    }
+    return [Row(f"{first.weights} against {second.weights}", gam(**errors, n=n), n, {"metric": "GAM"})]
+
+
+def error_on_real(judge: Loaded, data: Any, n: int) -> float:
+    """Share of real clips with their captions that the critic takes for generated."""
+    wrong = 0
+    for start in range(0, n, BATCH):
+        batch = data.batch(range(start, min(start + BATCH, n)))
+        wrong += int((judge.system.judge(batch["video"], batch["caption"]) <= 0).sum())
+    return wrong / n
+
+
+def error_on_samples(judge: Loaded, maker: Loaded, data: Any, n: int, seed: int) -> float:
+    """Share of the other's samples that the critic takes for real."""
+    import torch
+
+    wrong, channels = 0, judge.system.config.channels
+    for start in range(0, n, BATCH):
+        indices = range(start, min(start + BATCH, n))
+        captions = data.batch(indices)["caption"]
+        pixels = torch.from_numpy(maker.system.generate(captions, [seed * n + i for i in indices]))
+        video = pixels[..., :channels].permute(0, 4, 1, 2, 3).float() / 127.5 - 1  # (B, C, T, H, W)
+        wrong += int((judge.system.judge(video, captions) > 0).sum())
+    return wrong / n

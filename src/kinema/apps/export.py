@@ -1,0 +1,192 @@
+"""`kinema export`: a run for onnxruntime, or its weights alone at half the size; both can be loaded again."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from kinema import __version__
+from kinema.apps import options, say, weights
+from kinema.apps.card import write_card
+from kinema.apps.loading import Loaded, load
+from kinema.apps.run import check_writable
+from kinema.core.errors import DataError, KinemaError, UsageError, WeightsError
+
+TOLERANCE = 1e-4
+"""largest difference allowed between onnxruntime and PyTorch, for outputs in [-1, 1]"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a trained system for use elsewhere."""
+
+    weights: tyro.conf.Positional[str]
+    """run folder or bundled name"""
+    out: Path
+    """folder to write"""
+    to: Literal["onnx", "weights"] = "onnx"
+    """onnx: for onnxruntime; weights: only what is needed to run, in half precision, with a card"""
+    licence: str = "Apache-2.0"
+    """of the weights, stated in config.json and on the card"""
+    default: bool = False
+    """mark these weights as the first choice for their system"""
+    json: bool = False
+    """print what was written as JSON"""
+
+
+def main(args: list[str]) -> int:
+    """Load, write, check what was written."""
+    flags = options.parse(Options, args, "export")
+    check_writable(flags.out, folder=True)
+    if flags.out.exists() and any(flags.out.iterdir()):
+        raise DataError(f"{flags.out} is not empty; name a new folder to export to.")
+    folder, _ = weights.find(flags.weights)
+    if (folder / weights.ONNX).exists():
+        raise UsageError(f"{flags.weights} is an exported folder already; export the run that it came from.")
+    loaded = load(flags.weights, device="cpu")
+    flags.out.mkdir(parents=True, exist_ok=True)
+    kept = serving(loaded)
+    facts = to_onnx(loaded, kept, flags.out) if flags.to == "onnx" else to_half(loaded, kept, flags.out)
+    about = {
+        "system": loaded.name,
+        "version": __version__,
+        "config": loaded.about["config"],
+        "settings": loaded.about.get("settings", {}),
+        "data": loaded.about.get("data"),
+        "modules": facts.pop("modules"),
+        "licence": flags.licence,
+        "default": flags.default,
+    }
+    scores = write_card(flags.out, folder, about, facts)
+    about |= {"scores": scores, "weights_sha256": weights.hash_of(flags.out)}
+    (flags.out / "config.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    megabytes = sum(path.stat().st_size for path in weights.files_of(flags.out)) / 1e6
+    facts = {"out": str(flags.out), "to": flags.to, "megabytes": round(megabytes, 2), **facts}
+    error = f", largest difference {facts['max_abs_diff']:.1e}"
+    say.result(facts, f"{flags.out}: {megabytes:.1f} MB{error}", flags.json)
+    return 0
+
+
+def serving(loaded: Loaded) -> dict[str, Any]:
+    """The tensors that `run` needs: those of the modules that the class names in `serving`, or all."""
+    parts = getattr(type(loaded.system), "serving", ()) or loaded.about.get("modules")
+    state: dict[str, Any] = loaded.system.state_dict()
+    return {key: value for key, value in state.items() if parts is None or weights.is_part(key, parts)}
+
+
+def to_half(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write the tensors in half precision."""
+    import torch
+    from safetensors.torch import save_file
+
+    small = {k: v.half() if v.dtype == torch.float32 else v for k, v in kept.items()}
+    wrong = [key for key, value in small.items() if not value.float().isfinite().all()]
+    if wrong:
+        raise WeightsError(
+            f"'{wrong[0]}' of {loaded.weights} holds numbers that are not finite in half precision."
+        )
+    save_file({key: value.contiguous().clone() for key, value in small.items()}, out / weights.FILE)
+    error = max(
+        (float((v.float() - small[k].float()).abs().max()) for k, v in kept.items() if v.numel()), default=0.0
+    )
+    return {"modules": sorted({key.split(".")[0] for key in kept}), "max_abs_diff": error}
+
+
+def to_onnx(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write model.onnx, compare it with PyTorch, and put the tensors that it does not hold beside it."""
+    from safetensors.torch import save_file
+
+    module, examples, inputs, outputs = loaded.system.export_module()
+    name = child_name(loaded.system, module)
+    write_onnx(module, examples, inputs, outputs, out / weights.ONNX)
+    error = compare(module, examples, inputs, session(out))
+    if error > TOLERANCE:
+        raise KinemaError(f"onnxruntime differs from PyTorch by {error:.1e}, more than {TOLERANCE:.0e}.")
+    rest = {k: v.contiguous().clone() for k, v in kept.items() if not weights.is_part(k, [name])}
+    save_file(rest, out / weights.FILE)
+    return {"modules": sorted({key.split(".")[0] for key in rest}), "inputs": inputs, "max_abs_diff": error}
+
+
+def child_name(system: Any, module: Any) -> str:
+    """Where in the system the exported module is, so that a loaded export can take its place."""
+    for name, child in system.named_modules():
+        if child is module and name:
+            return str(name)
+    raise TypeError(f"{type(system).__name__}.export_module must give one of the system's own modules")
+
+
+def write_onnx(
+    module: Any, examples: tuple[Any, ...], inputs: list[str], outputs: list[str], path: Path
+) -> None:
+    """Export with a free batch size (the first axis of every input)."""
+    import contextlib
+    import io
+    import warnings
+
+    try:
+        import onnxscript  # noqa: F401
+        import torch
+    except ImportError:
+        raise UsageError("export to ONNX needs the extra `export`: pip install 'kinema[export]'.") from None
+    batch = torch.export.Dim("batch")
+    shapes = tuple({0: batch} for _ in examples)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):  # the exporter prints its progress
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            examples,
+            path,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def session(folder: Path) -> Any:
+    """The ONNX model of a folder, ready to run on the CPU."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UsageError("an exported folder needs onnxruntime: pip install 'kinema[export]'.") from None
+    try:
+        return onnxruntime.InferenceSession(str(folder / weights.ONNX), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise WeightsError(f"{folder / weights.ONNX} is truncated or not an ONNX model ({error}).") from None
+
+
+def compare(module: Any, examples: tuple[Any, ...], inputs: list[str], model: Any) -> float:
+    """Largest difference of the outputs, on the examples and on a batch one larger."""
+    import torch
+
+    largest = 0.0
+    for given in (examples, tuple(torch.cat([x, x[:1]]) for x in examples)):
+        with torch.no_grad():
+            wanted = module(*given)
+        got = model.run(None, {name: x.numpy() for name, x in zip(inputs, given, strict=True)})
+        for a, b in zip([wanted] if torch.is_tensor(wanted) else wanted, got, strict=True):
+            largest = max(largest, float((a - torch.from_numpy(b)).abs().max()))
+    return largest
+
+
+def attach_onnx(system: Any, folder: Path) -> Any:
+    """Let the exported module of `system` compute by onnxruntime."""
+    import torch
+
+    module, _, inputs, _ = system.export_module()
+    model = session(folder)
+
+    def forward(*given: Any) -> Any:
+        feeds = {name: x.detach().cpu().float().numpy() for name, x in zip(inputs, given, strict=True)}
+        made = [torch.from_numpy(array) for array in model.run(None, feeds)]
+        return made[0] if len(made) == 1 else tuple(made)
+
+    module.forward = forward
+    return system

@@ -1,0 +1,57 @@
+"""`kinema data make` and `kinema data check`, and training on what they made and examined."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+MAKE = ("data", "make", "sbmg", "--n", "12", "--size", "16", "--frames", "4", "--out")
+
+
+def test_what_was_made_passes_the_check_and_trains(kinema) -> None:
+    assert kinema(*MAKE, "clips").code == 0
+    said = kinema("data", "check", "clips", "--for", "fake-gan", "--json")
+    facts = json.loads(said.out)
+    assert (said.code, facts["ok"], facts["clips"], facts["problems"]) == (0, True, 12, [])
+    assert facts["preset"] == "tiny"
+    said = kinema("train", "fake-gan", "--preset", "tiny", "--data", "clips", "--out", "run")
+    assert said.code == 0
+    assert json.loads(Path("run/config.json").read_text())["data"]["where"] == "clips"
+
+
+def test_a_broken_clip_is_named_and_stops(kinema) -> None:
+    kinema(*MAKE, "clips")
+    broken = sorted(Path("clips").glob("*.npz"))[0]
+    broken.write_bytes(b"nothing")
+    said = kinema("data", "check", "clips", "--for", "fake-gan")
+    assert said.code == 1
+    assert "not usable for fake-gan" in said.out
+    assert f"skipped {broken.name}" in said.out
+    assert kinema("train", "fake-gan", "--preset", "tiny", "--data", "clips", "--out", "run").code == 1
+    assert not Path("run").exists()
+
+
+def test_captions_that_are_missing(kinema) -> None:
+    kinema(*MAKE, "clips")
+    Path("clips/metadata.jsonl").unlink()
+    said = kinema("data", "check", "clips", "--for", "fake-gan")
+    assert said.code == 1
+    assert "caption" in said.out
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("data", "check", "nowhere", "--for", "fake-gan"), 1, "nowhere"),
+        (("data", "check", ".", "--for", "fake-gun"), 2, "nearest: fake-gan"),
+        (("data", "check", ".", "--for", "fake-gan", "--preset", "x"), 2, "no preset 'x'"),
+        (("data", "make", "smbg", "--out", "x"), 2, "nearest: sbmg"),
+        (("data", "chek", "x"), 2, "nearest: check"),
+        (("data",), 2, "comes first"),
+    ],
+)
+def test_bad_calls_get_one_clear_line(kinema, args: tuple[str, ...], code: int, words: str) -> None:
+    said = kinema(*args)
+    assert said.code == code
+    assert words in said.err
+    assert said.err.count("\n") == 1

@@ -1,0 +1,94 @@
+"""Exports: onnxruntime gives what PyTorch gives, half precision nearly the same, and both can be loaded."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import kinema as package
+
+SIX = "digit 6 is moving up and down ."
+
+
+def difference(one: str | Path, two: str | Path) -> float:
+    """Between the clips of two weights, in levels of 255."""
+    made = [package.load(x).run(caption=SIX, seed=2, n=3) for x in (one, two)]
+    pixels = [np.stack([v.frames for v in batch]).astype(float) for batch in made]
+    return float(np.abs(pixels[0] - pixels[1]).max())
+
+
+@pytest.fixture
+def onnx(trained: Path, kinema, tmp_path: Path) -> Path:
+    """An exported folder; exporting takes seconds, so it is done once."""
+    pytest.importorskip("onnxscript")
+    kept = trained.parent / "onnx"
+    if not kept.exists():
+        said = kinema("export", trained, "--to", "onnx", "--out", kept, "--json")
+        assert said.code == 0, said.err
+        assert json.loads(said.out)["max_abs_diff"] < 1e-4
+    return Path(shutil.copytree(kept, tmp_path / "onnx"))
+
+
+def test_onnx_runs_without_the_networks_and_gives_the_same(onnx: Path, trained: Path) -> None:
+    assert difference(onnx, trained) <= 1
+    names = {p.name for p in onnx.iterdir()}
+    assert names == {"model.onnx", "weights.safetensors", "config.json", "card.md"}
+    loaded = package.load(onnx)
+    with torch.no_grad():
+        loaded.system.painter.to_pixels.weight.fill_(torch.nan)  # not what computes
+    assert loaded.run(caption=SIX).frames.max() > 0
+
+
+def test_a_damaged_onnx_model_is_refused(kinema, onnx: Path) -> None:
+    path = onnx / "model.onnx"
+    path.write_bytes(path.read_bytes()[:100])
+    said = kinema("run", onnx, "--caption", SIX)
+    assert said.code == 1
+    assert "not an ONNX model" in said.err
+
+
+def test_onnx_that_differs_is_not_kept_quiet(kinema, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinema.apps.export.compare", lambda *_: 0.5)
+    monkeypatch.setattr("kinema.apps.export.write_onnx", lambda *_: None)
+    monkeypatch.setattr("kinema.apps.export.session", lambda *_: None)
+    said = kinema("export", trained, "--out", "x")
+    assert said.code == 1
+    assert "differs from PyTorch by 5.0e-01" in said.err
+
+
+def test_half_precision_holds_only_what_runs(kinema, trained: Path) -> None:
+    said = kinema("export", trained, "--to", "weights", "--out", "small", "--licence", "CC0-1.0", "--default")
+    assert said.code == 0
+    about = json.loads(Path("small/config.json").read_text())
+    assert about["modules"] == ["painter"]
+    assert (about["licence"], about["default"]) == ("CC0-1.0", True)
+    sizes = [(folder / "weights.safetensors").stat().st_size for folder in (Path("small"), trained)]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert difference("small", trained) <= 1
+    card = Path("small/card.md").read_text()
+    assert "kinema train fake-gan --preset tiny" in card.replace("pytest", "kinema") or "| command |" in card
+    assert "CC0-1.0" in card
+    assert about["weights_sha256"] == package.load("small").weights_hash
+
+
+def test_numbers_that_half_precision_cannot_hold(kinema, trained: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    state = load_file(run / "weights.safetensors")
+    state["painter.to_pixels.bias"][0] = 1e6
+    save_file(state, run / "weights.safetensors")
+    said = kinema("export", run, "--to", "weights", "--out", "x")
+    assert said.code == 1
+    assert "painter.to_pixels.bias" in said.err
+
+
+def test_a_folder_in_use_is_not_overwritten(kinema, trained: Path) -> None:
+    Path("full").mkdir()
+    Path("full/precious").write_text("")
+    said = kinema("export", trained, "--to", "weights", "--out", "full")
+    assert said.code == 1
+    assert "not empty" in said.err
