@@ -1,4 +1,4 @@
-"""Files cut off, empty, mislabelled or made to hurt: one clear sentence, no memory spent, nothing executed."""
+"""Files cut off, empty, mislabelled or made to hurt: one clear sentence, no memory spent, nothing run."""
 
 from __future__ import annotations
 
@@ -117,6 +117,15 @@ def npz_bomb(side: int) -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("frames.npy", header.getvalue() + bytes(100))
     return out.getvalue()
+
+
+def test_gif_frame_that_leaves_its_canvas(tmp_path: Path) -> None:
+    data = bytearray(save(Video(moving_square(3, 8, 8)), tmp_path / "a.gif").read_bytes())
+    second = data.index(b"\x2c\0\0\0\0\x08\0\x08\0", data.index(b"\x2c\0\0\0\0\x08\0\x08\0") + 1)
+    data[second + 1] = 200  # to the right of a canvas 8 pixels wide
+    (tmp_path / "a.gif").write_bytes(data)
+    with pytest.raises(MediaError, match="larger than the canvas"):
+        read_video(tmp_path / "a.gif")
 
 
 @pytest.mark.parametrize(("name", "make"), [("a.png", png_bomb), ("a.gif", gif_bomb), ("a.npz", npz_bomb)])

@@ -40,6 +40,14 @@ def test_length_and_rate_are_exact(tmp_path: Path, name: str, fps: Fraction) -> 
     assert error.max() == 0 if name in EXACT else error.mean(axis=1).max() < 3  # every frame in its place
 
 
+@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_the_shortest_clips(tmp_path: Path, name: str, length: int) -> None:
+    back = read_video(write_clip(tmp_path / name, moving_square(length), Fraction(30000, 1001)))
+    assert len(back.frames) == length
+    assert back.fps == Fraction(30000, 1001)
+
+
 @pytest.mark.parametrize("name", [*CLIPS, "a.png", "a.jpg"])
 def test_provenance_reads_back(tmp_path: Path, clip: Video, name: str) -> None:
     path = save(clip, tmp_path / name)

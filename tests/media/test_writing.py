@@ -80,7 +80,8 @@ def test_folder_that_cannot_be_written(tmp_path: Path, clip: Video) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(locked), str(tmp_path / "open")], env={**os.environ, "PYTHONPATH": "src"},
+        [sys.executable, "-c", script, str(locked), str(tmp_path / "open")],
+        env={**os.environ, "PYTHONPATH": "src"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.count("its folder is not writable. Choose another one.") == 5, done.stderr
@@ -173,7 +174,8 @@ for length in (frames, 3 * frames):
 def test_peak_memory_does_not_grow_with_length(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PEAK, name, "100"], cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path("src").absolute())}, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path("src").absolute())},
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     short, long = map(int, done.stdout.split())
     assert long - short < 4_000  # kB; 200 frames more are 9,800 kB of pixels

@@ -24,7 +24,7 @@ class Arrays:
         self._path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
             raise MediaError(f"'{path}' is not a complete npz file ({error}).") from None
         try:
             names = [n for n in self._zip.namelist() if n.endswith(".npy")]

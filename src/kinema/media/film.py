@@ -118,7 +118,7 @@ class Film:
             width=width,
             height=height,
             frames=frames,
-            fps=agreed_rate(measured, self.note.fps),
+            fps=agreed_rate(measured, self.note.fps, frames or 1),
             has_audio=bool(self._container.streams.audio),
             has_alpha=has_alpha(frame),
             rotation=turn,

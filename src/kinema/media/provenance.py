@@ -48,11 +48,12 @@ def unpack(text: str | None) -> Note:
     return Note(provenance if isinstance(provenance, dict) else None, fps if fps and fps > 0 else None)
 
 
-def agreed_rate(measured: Fraction, stated: Fraction | None) -> Fraction:
-    """The stated rate if it tells the same as the timestamps to 1 %: those of some formats are rounded."""
-    if stated is not None and abs(stated / measured - 1) <= Fraction(1, 100):
-        return stated
-    return measured
+def agreed_rate(measured: Fraction, stated: Fraction | None, frames: int) -> Fraction:
+    """The stated rate if by it the clip lasts as long as by its times, to 1 % or the 1/100 s that GIF rounds to."""
+    if stated is None:
+        return measured
+    lasts = frames / measured
+    return stated if abs(frames / stated - lasts) <= max(lasts, Fraction(1)) / 100 else measured
 
 
 def simplest(low: Fraction, high: Fraction) -> Fraction:

@@ -46,7 +46,7 @@ class Pictures:
             raise
         delays = (facts.delays if facts is not None else []) or [1 / RATE]
         self.note = unpack(facts.text if facts is not None else _comment(self._image))
-        fps = agreed_rate(_rate(delays), self.note.fps)
+        fps = agreed_rate(_rate(delays), self.note.fps, len(delays))
         self._delays = delays if len(delays) > 1 else [1 / fps]
         alpha = facts.has_alpha if facts is not None else "A" in self._image.getbands()
         self.info = Info(width, height, len(delays), fps, False, alpha, turn, kind)
@@ -59,6 +59,8 @@ class Pictures:
                 if k:
                     self._image.seek(k)
                 pixels = _rgb(self._image)
+            if pixels.shape[:2] != (self.info.height, self.info.width):
+                raise MediaError(f"'{self._path}' is broken: frame {k} is larger than the canvas.")
             yield start, delay, pixels
             start += delay
 
@@ -144,9 +146,7 @@ def _open_image(file: IO[bytes], path: Path, kind: str) -> Pillow.Image:
     from PIL import Image
 
     with decoding_picture(path), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", Image.DecompressionBombWarning
-        )  # our own limit is checked right after
+        warnings.simplefilter("ignore")  # of sizes and broken animations, which are checked right after
         return Image.open(file, formats=[STILL[kind]])
 
 
@@ -160,9 +160,7 @@ def decoding_picture(path: Path) -> Iterator[None]:
     except MediaError:
         raise
     except Image.DecompressionBombError:
-        raise MediaError(
-            f"'{path}' would decompress to more pixels than is safe; scale it down first."
-        ) from None
+        raise MediaError(f"'{path}' would decompress to more pixels than is safe; scale it down.") from None
     except MemoryError:
         raise MediaError(f"'{path}' needs more memory to decode than there is.") from None
     except Exception as error:  # decoders of hostile files raise nearly anything
