@@ -160,6 +160,16 @@ def test_alpha_lies_over_black(tmp_path: Path) -> None:
         assert np.abs(shown[11:, 11:] - expected[11:, 11:]).max() <= 12, path
 
 
+def test_apng_with_a_picture_for_old_viewers(tmp_path: Path) -> None:
+    pictures = [Pillow.new("RGB", (8, 8), (50 * k, 0, 0)) for k in range(4)]
+    pictures[0].save(
+        tmp_path / "a.png", save_all=True, append_images=pictures[1:], default_image=True, duration=100
+    )
+    video = read_video(tmp_path / "a.png")
+    assert [int(f[0, 0, 0]) for f in video.frames] == [50, 100, 150]
+    assert video.fps == 10
+
+
 def test_transparent_gif(tmp_path: Path) -> None:
     image = Pillow.new("P", (8, 8), 1)
     image.putpalette([255, 0, 0, 0, 255, 0])

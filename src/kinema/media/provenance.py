@@ -49,7 +49,7 @@ def unpack(text: str | None) -> Note:
 
 
 def agreed_rate(measured: Fraction, stated: Fraction | None, frames: int) -> Fraction:
-    """The stated rate if by it the clip lasts as long as by its times, to 1 % or the 1/100 s that GIF rounds to."""
+    """The stated rate if by it the clip lasts as long as by its times, to 1 % or GIF's 1/100 s."""
     if stated is None:
         return measured
     lasts = frames / measured

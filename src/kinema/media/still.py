@@ -37,8 +37,9 @@ class Pictures:
         if facts is not None:
             check_size(path, facts.width, facts.height, limits)
         self._file = opened(path)
-        self._image = _open_image(self._file.__enter__(), path, kind)
+        stream = self._file.__enter__()
         try:
+            self._image = _open_image(stream, path, kind)
             width, height, turn = _oriented(self._image)
             check_size(path, width, height, limits)
         except BaseException:
@@ -54,10 +55,12 @@ class Pictures:
     def frames(self) -> Iterator[Timed]:
         """The frames in order, composed over those before them, see-through parts over black."""
         start = Fraction(0)
+        # an APNG may begin with a picture for old viewers that is not part of the animation
+        first = int(getattr(self._image, "default_image", False))
         for k, delay in enumerate(self._delays):
             with decoding_picture(self._path):
-                if k:
-                    self._image.seek(k)
+                if k + first:
+                    self._image.seek(k + first)
                 pixels = _rgb(self._image)
             if pixels.shape[:2] != (self.info.height, self.info.width):
                 raise MediaError(f"'{self._path}' is broken: frame {k} is larger than the canvas.")
@@ -177,8 +180,10 @@ def _oriented(image: Pillow.Image) -> tuple[int, int, int]:
 def _orientation(image: Pillow.Image) -> int:
     if image.format not in ("JPEG", "WEBP"):
         return 1
-    with decoding_picture(Path(getattr(image, "filename", "") or "picture")):
+    try:
         return int(image.getexif().get(0x0112, 1))
+    except Exception:  # broken EXIF raises nearly anything, and the picture beside it is whole
+        return 1
 
 
 def _comment(image: Pillow.Image) -> str | None:
