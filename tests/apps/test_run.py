@@ -96,6 +96,20 @@ def test_a_comma_does_not_split_a_caption(trained: Path) -> None:
         package.load(trained).run(caption="digit 6, is moving up and down .")
 
 
+def test_out_of_memory_is_one_line(kinema, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    def greedy(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9e12 bytes.")
+
+    monkeypatch.setattr(sys.modules["fake_room"].Fake, "generate", greedy)
+    said = kinema("run", trained, "--caption", SIX, "--n", "9")
+    assert (said.code, said.err) == (
+        1,
+        "kinema: Out of memory; ask for fewer at a time (n), or take --device cpu.\n",
+    )
+
+
 def test_run_needs_a_name_first(kinema) -> None:
     said = kinema("run", "--caption", SIX)
     assert said.code == 2

@@ -119,6 +119,13 @@ def test_a_run_without_weights_yet(run: Path) -> None:
         package.load(run)
 
 
+def test_weights_without_a_part_that_runs_say_so(run: Path) -> None:
+    about = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(about | {"modules": ["critic"]}))
+    with pytest.raises(WeightsError, match="hold no painter"):
+        package.load(run).run(caption=SIX)
+
+
 def test_the_hash_is_that_of_the_file(trained: Path) -> None:
     import hashlib
 

@@ -38,9 +38,11 @@ def main(args: list[str]) -> int:
     if flags.repeats < 1:
         raise UsageError(f"repeats is at least 1, not {flags.repeats}.")
     load_presets(flags.name)  # an unknown system is named before torch is imported
-    device = pick_device(flags.device)
+    device, kind = pick_device(flags.device), load_class(flags.name)
+    if not hasattr(kind, "bench_jobs"):
+        raise UsageError(f"{flags.name} has no benchmark.")
     rows = []
-    for job, shape, faithful, default in load_class(flags.name).bench_jobs(device):
+    for job, shape, faithful, default in kind.bench_jobs(device):
         say.remark(f"measuring {job} ({shape}) …")
         rows.append({"job": job, "shape": shape, **measure(faithful, default, flags.repeats, device)})
     facts = {"machine": machine(device), "rows": rows}

@@ -4,7 +4,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from kinema.apps.report import SCORES, read_json
+from kinema.apps.report import SCORES, read_json, read_lines
+from kinema.core.files import write_text
 
 CARD = """# {name}
 
@@ -32,7 +33,7 @@ Research, teaching and demonstration of the method on data like that above. They
 """
 
 
-def write_card(out: Path, run: Path, about: dict[str, Any], facts: dict[str, Any]) -> dict[str, float]:
+def write_card(out: Path, run: Path, about: dict[str, Any]) -> dict[str, float]:
     """Write the card from what the run folder recorded; returns the scores of the system itself."""
     machine, source, found = (read_json(run / name) for name in ("environment.json", "config.json", SCORES))
     data = about.get("data") or {}
@@ -55,15 +56,12 @@ def write_card(out: Path, run: Path, about: dict[str, Any], facts: dict[str, Any
         scores=score_lines(rows),
     )
     about["command"] = command
-    (out / "card.md").write_text(text, "utf-8")
-    del facts
+    write_text(out / "card.md", text)
     return dict(rows[0]["metrics"]) if rows else {}
 
 
 def last_line(run: Path) -> dict[str, Any]:
     """The last numbers that the run logged."""
-    from kinema.apps.report import read_lines
-
     numbers = [line for line in read_lines(run) if "seconds" in line]
     return numbers[-1] if numbers else {}
 

@@ -15,6 +15,7 @@ from kinema.apps import options, say, weights
 from kinema.apps.run import check_writable
 from kinema.core.config import to_dict
 from kinema.core.errors import DataError, UsageError, WeightsError, nearest
+from kinema.core.files import write_text
 from kinema.systems import SYSTEMS, load_class, load_presets
 
 Layout = Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]]
@@ -109,7 +110,7 @@ def write(flags: Options, layout: str, config: Any, state: dict[str, Any]) -> di
     }
     flags.out.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous().clone() for key, value in state.items()}, flags.out / weights.FILE)
-    (flags.out / "config.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    write_text(flags.out / "config.json", json.dumps(about, indent=2) + "\n")
     lacking = sorted({key.split(".")[0] for key in wanted if key not in state})
     return {
         "out": str(flags.out),

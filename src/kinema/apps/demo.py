@@ -9,6 +9,7 @@ from kinema.apps import options, say, weights
 from kinema.apps.loading import Loaded, load
 from kinema.apps.page import figure, page, section, text
 from kinema.apps.run import check_writable
+from kinema.core.files import write_text
 from kinema.core.results import Batch
 
 CAPTIONS = 6
@@ -45,7 +46,7 @@ def main(args: list[str]) -> int:
     intro = "Pictures that move, made by adversarial networks. Everything here is synthetic."
     body = [f"<h1>kinema</h1><p>{intro}</p>", *(parts or [f'<p class="warn">{text(NOTHING)}</p>'])]
     index = flags.out / "index.html"
-    index.write_text(page("kinema demo", body), "utf-8")
+    write_text(index, page("kinema demo", body))
     if not names:
         say.remark(f"kinema: {NOTHING}")
     say.result({"page": str(index.resolve()), "weights": names}, str(index.resolve()), flags.json)

@@ -11,7 +11,8 @@ from kinema.apps import options, say, weights
 from kinema.apps.loading import Loaded, load
 from kinema.apps.report import SCORES, last_step, read_lines, write_report
 from kinema.apps.train import open_data
-from kinema.core.errors import KinemaError, UsageError, nearest
+from kinema.core.errors import UsageError, nearest
+from kinema.core.files import write_text
 
 BATCH = 50
 
@@ -90,11 +91,8 @@ def keep(run: str, facts: dict[str, Any]) -> None:
     if name in weights.bundled() or not (folder / "metrics.jsonl").exists():
         return
     step = last_step(read_lines(folder))
-    try:
-        (folder / SCORES).write_text(json.dumps({"step": step, **facts}, indent=1) + "\n", "utf-8")
-        write_report(folder)
-    except OSError as error:
-        raise KinemaError(f"the scores cannot be kept in {folder} ({error.strerror}).") from None
+    write_text(folder / SCORES, json.dumps({"step": step, **facts}, indent=1) + "\n")
+    write_report(folder)
 
 
 def duel(first: Loaded, second: Loaded, data: Any, flags: Options) -> list[Any]:

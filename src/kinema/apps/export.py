@@ -13,6 +13,7 @@ from kinema.apps.card import write_card
 from kinema.apps.loading import Loaded, load
 from kinema.apps.run import check_writable
 from kinema.core.errors import DataError, KinemaError, UsageError, WeightsError
+from kinema.core.files import write_text
 
 TOLERANCE = 1e-4
 """largest difference allowed between onnxruntime and PyTorch, for outputs in [-1, 1]"""
@@ -59,9 +60,9 @@ def main(args: list[str]) -> int:
         "licence": flags.licence,
         "default": flags.default,
     }
-    scores = write_card(flags.out, folder, about, facts)
+    scores = write_card(flags.out, folder, about)
     about |= {"scores": scores, "weights_sha256": weights.hash_of(flags.out)}
-    (flags.out / "config.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    write_text(flags.out / "config.json", json.dumps(about, indent=2) + "\n")
     megabytes = sum(path.stat().st_size for path in weights.files_of(flags.out)) / 1e6
     facts = {"out": str(flags.out), "to": flags.to, "megabytes": round(megabytes, 2), **facts}
     error = f", largest difference {facts['max_abs_diff']:.1e}"
@@ -98,6 +99,8 @@ def to_onnx(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
     """Write model.onnx, compare it with PyTorch, and put the tensors that it does not hold beside it."""
     from safetensors.torch import save_file
 
+    if not hasattr(loaded.system, "export_module"):
+        raise UsageError(f"{loaded.name} has no part that can be exported to ONNX; `--to weights` works.")
     module, examples, inputs, outputs = loaded.system.export_module()
     name = child_name(loaded.system, module)
     write_onnx(module, examples, inputs, outputs, out / weights.ONNX)

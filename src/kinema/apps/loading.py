@@ -15,7 +15,7 @@ import numpy as np
 from kinema import __version__
 from kinema.apps import weights
 from kinema.core.config import from_dict, to_dict
-from kinema.core.errors import UsageError, WeightsError, nearest
+from kinema.core.errors import KinemaError, UsageError, WeightsError, nearest
 from kinema.core.results import Batch, Image, Result, Video
 from kinema.systems import load_class
 
@@ -44,7 +44,15 @@ class Loaded:
 
     def run_request(self, request: Any) -> Result:
         """Run a request object; the result's provenance says what made it."""
-        result: Result = self.system.run(request)
+        held = self.about.get("modules")
+        lacking = [
+            part for part in getattr(self.system, "serving", ()) if held and not weights.is_part(part, held)
+        ]
+        if lacking:
+            raise WeightsError(
+                f"the weights {self.weights} hold no {lacking[0]}, without which {self.name} cannot run."
+            )
+        result = self._make(request)
         result.provenance = {
             "synthetic": True,
             "system": self.name,
@@ -55,6 +63,17 @@ class Loaded:
             "version": __version__,
             "pixels_sha256": pixels_hash(result),
         }
+        return result
+
+    def _make(self, request: Any) -> Result:
+        from kinema.engine.devices import ran_out_of_memory
+
+        try:
+            result: Result = self.system.run(request)
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise KinemaError("Out of memory; ask for fewer at a time (n), or take --device cpu.") from None
         return result
 
 

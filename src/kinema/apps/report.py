@@ -9,6 +9,7 @@ from typing import Any
 from kinema.apps.chart import chart
 from kinema.apps.page import page, picture, section, table, text
 from kinema.core.errors import WeightsError
+from kinema.core.files import write_text
 
 SCORES = "scores.json"
 GENERAL = ("step", "images", "seconds", "images_per_second", "note")
@@ -30,7 +31,7 @@ README = """# A training run of {system}
 def write_report(folder: Path) -> None:
     """Write both files from what the run folder holds; called after saved states and evaluations."""
     about, lines = read_json(folder / "config.json"), read_lines(folder)
-    _replace(folder / "report.html", page(f"{about['system']} — {folder.name}", body(folder, about, lines)))
+    write_text(folder / "report.html", page(f"{about['system']} — {folder.name}", body(folder, about, lines)))
     facts = {
         "system": about["system"],
         "preset": about.get("preset", "—"),
@@ -39,7 +40,7 @@ def write_report(folder: Path) -> None:
         "describe": (about.get("data") or {}).get("describe", ""),
         "command": shlex.join(["kinema", *read_json(folder / "environment.json").get("command", [""])[1:]]),
     }
-    _replace(folder / "README.md", README.format(**facts))
+    write_text(folder / "README.md", README.format(**facts))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -154,10 +155,3 @@ def settings(folder: Path, about: dict[str, Any]) -> list[str]:
 
 def _number(value: Any) -> str:
     return "" if value is None else f"{value:.4g}"
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a text so that whoever looks sees the old or the new one whole."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)
