@@ -45,9 +45,10 @@ def disk_errors(folder: Path, *also: type[Exception]) -> Iterator[None]:
         folder: named in the sentence.
         also: exceptions of libraries that tell the system's error only in their text.
     """
+    expected: tuple[type[Exception], ...] = (OSError, *also)
     try:
         yield
-    except (OSError, *also) as error:
+    except expected as error:
         if getattr(error, "errno", None) in FULL or any(f"os error {code})" in str(error) for code in FULL):
             what = f"the disk of {folder} is full. What was there before is intact"
             raise KinemaError(f"{what}: free some space and run the same command to go on.") from None

@@ -1,4 +1,4 @@
-"""What depends on the machine, decided once per run: device, precision, memory layout; and when memory ends."""
+"""What depends on the machine, decided once per run: device, precision, layout, and what if memory ends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -53,7 +53,7 @@ def choose_precision(name: str, device: torch.device) -> Context:
 
 
 def channels_last(module: nn.Module) -> None:
-    """Lay out the weights of 2-D and 3-D convolutions channels last; outputs follow, whatever the input has."""
+    """Lay out the weights of 2-D and 3-D convolutions channels last; their outputs follow."""
     layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in module.parameters():
         if parameter.dim() in layouts:

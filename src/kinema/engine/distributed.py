@@ -1,7 +1,7 @@
 """Processes that train together: started by torchrun, joined by gloo on CPUs and nccl on GPUs.
 
-Only the loop knows about them. Gradients are summed by hand (as in NVlabs/stylegan3 `training_loop.py`), so no
-wrapper module gets between a system and its networks, and gradient penalties work.
+Only the loop knows about them. Gradients are summed by hand (as in NVlabs/stylegan3 `training_loop.py`), so
+no wrapper module gets between a system and its networks, and gradient penalties work.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Moving average of the weights, for evaluation only.
 
-The half-life counts images. It ramps up so that it is at most 5 % of what was seen, as in NVlabs/stylegan3 (Karras
-et al., "Alias-Free Generative Adversarial Networks", arXiv 2106.12423): early weights are forgotten quickly.
-Buffers are not averaged; evaluation uses them as they are.
+The half-life counts images. It ramps up so that it is at most 5 % of what was seen, as in NVlabs/stylegan3
+(Karras et al., "Alias-Free Generative Adversarial Networks", arXiv 2106.12423): early weights are forgotten
+quickly. Buffers are not averaged; evaluation uses them as they are.
 """
 
 from collections.abc import Iterator

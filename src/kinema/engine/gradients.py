@@ -1,8 +1,9 @@
 """From the losses that a step yields to one averaged gradient per player.
 
-Micro-batches advance in lock-step: each has its own generator, all are advanced to the same `yield`, and the graph
-of one is freed before the next is built. So k micro-batches give the gradient of the whole batch in a k-th of its
-memory, also when one step has several updates and each sees the networks that the one before has changed.
+Micro-batches advance in lock-step: each has its own generator, all are advanced to the same `yield`, and the
+graph of one is freed before the next is built. So k micro-batches give the gradient of the whole batch in a
+k-th of its memory, also when one step has several updates and each sees the networks that the one before has
+changed.
 """
 
 import math
@@ -75,7 +76,7 @@ class _Sum:
         return not self.gradients
 
     def add(self, losses: Losses, weight: float) -> None:
-        """Differentiate each player's loss by that player's parameters only, before any of them is changed."""
+        """Differentiate each player's loss by its parameters only, before any of them is changed."""
         for n, (player, terms) in enumerate(losses.items(), 1):
             parameters = self.known(player)
             loss = torch.stack([term.float().reshape(()) for term in terms.values()]).sum() * weight

@@ -12,7 +12,7 @@ from kinema.core.system import Player
 
 
 class Health:
-    """Remembers what it takes to see that something goes wrong; says each thing once until it is well again."""
+    """Remembers what it takes to see that something goes wrong; says it once until it is well again."""
 
     def __init__(self, players: Mapping[str, Player]) -> None:
         self.players = list(players)
@@ -21,7 +21,7 @@ class Health:
         self.said: set[str] = set()
 
     def losses(self, means: Mapping[str, float]) -> list[str]:
-        """A player whose first term is zero for three lines in a row has won the game; the other learns nothing."""
+        """A player whose first term is zero for three lines has won the game; the others learn nothing."""
         found = []
         for player in self.players if len(self.players) > 1 else ():
             term = next((k for k in means if k.startswith(player + "/")), None)
@@ -58,8 +58,8 @@ class Health:
             first = self.first_sigma.setdefault(player, now)
             growth = max((b / max(a, 1e-3) for a, b in zip(first, now, strict=True)), default=1.0)
             text = (
-                f"{player}: a weight's largest singular value has grown {growth:.0f}-fold; training may soon break. "
-                "Try a lower learning rate, spectral normalisation, or an earlier state."
+                f"{player}: a weight's largest singular value has grown {growth:.0f}-fold. "
+                "Training may soon break: try a lower learning rate or spectral normalisation."
             )
             found += self._once(f"growth {player}", growth > 10, text)
         return found

@@ -75,7 +75,7 @@ class Log:
                 file.write(json.dumps(entry) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Forget what was logged after `step`, which will be done again, and lines cut short by a power failure."""
+        """Forget what was logged after `step`, which will be done again, and lines cut short by a kill."""
         self.sums, self.mark = {}, (time.monotonic(), step)
         if self.silent or not self.path.exists():
             return

@@ -168,7 +168,7 @@ class Run:
         return not broken
 
     def votes(self, told: bool, late: bool) -> tuple[bool, bool]:
-        """Whether any process was told to stop or is late: all must agree on the step after which they end."""
+        """Whether any process was told to stop or is late: all must end after the same step."""
         sums = self.world.sum(torch.tensor([told, late], dtype=torch.float32, device=self.device))
         return bool(sums[0] > 0), bool(sums[1] > 0)
 
@@ -176,9 +176,10 @@ class Run:
         """Return to the last good state with half the learning rate; the second time, give up."""
         counters = self.training.counters
         if counters.rollbacks:
+            met = f"Training met NaN or Inf again at step {counters.step}, after going back once"
+            kept = f"the last good state is in {self.folder}"
             raise Diverged(
-                f"Training met NaN or Inf again at step {counters.step}, after going back once. The last good state "
-                f"is in {self.folder}. Try a lower learning rate, precision=fp32, or look for broken data."
+                f"{met}; {kept}. Try a lower learning rate, precision=fp32, or look for broken data."
             )
         scale = counters.lr_scale / 2
         if not state.resume(self.training, self.folder, self.log.say, settled=True):
@@ -216,7 +217,10 @@ class Run:
             result = self.system.preview(to_device(self.shown, self.device))
         self.system.train()
         suffix = ".png" if isinstance(result, results.Image) else ".gif"
-        result.save(self.folder / "previews" / f"{step:07d}{suffix}")
+        try:
+            result.save(self.folder / "previews" / f"{step:07d}{suffix}")
+        except ImportError as error:  # training needs no decoders, pictures do
+            self.log.say(f"no preview: {error}")
         for warning in self.health.preview(result, self.shown):
             self.log.note(step, warning)
 

@@ -29,9 +29,10 @@ from kinema.engine.ema import Ema
 STATE, PREVIOUS, WEIGHTS = "state.safetensors", "state.previous.safetensors", "weights.safetensors"
 README = """# A training run of {system}
 
-`kinema evaluate` and `kinema.load` take this folder as it is, and the command that began the run goes on with it
-(environment.json has it). `config.json` says what is trained, `metrics.jsonl` how it went, `previews/` shows the
-same items again and again; `weights.safetensors` is for use, `state.safetensors` for going on.
+`kinema evaluate` and `kinema.load` take this folder as it is, and the command that began the run goes on
+with it (environment.json has it). `config.json` says what is trained, `metrics.jsonl` how it went,
+`previews/` shows the same items again and again; `weights.safetensors` is for use, `state.safetensors` for
+going on.
 """
 
 
@@ -97,10 +98,15 @@ def _like(parameter: Tensor, value: Tensor) -> Tensor:
 
 
 def save(training: Training, folder: Path, identity: dict[str, Any]) -> None:
-    """Write weights and state; what was `state` becomes `state.previous`."""
+    """Write weights and state; what was `state` becomes `state.previous`.
+
+    The weights go first: they are never older than the state, so a run that has nothing left to do has them.
+    Before the first step there is only a state.
+    """
     counters = json.dumps(asdict(training.counters))
-    weights = training.ema.weights(training.system)
-    write_tensors(folder / WEIGHTS, weights, {"step": str(training.counters.step)})
+    if training.counters.step:
+        weights = training.ema.weights(training.system)
+        write_tensors(folder / WEIGHTS, weights, {"step": str(training.counters.step)})
     text = {"counters": counters, "identity": json.dumps(identity)}
     write_tensors(folder / STATE, training.tensors(), text, keep=folder / PREVIOUS)
 

@@ -1,13 +1,14 @@
 """Normalisations that stay exact under micro-batches and several processes.
 
 `BatchNorm1d/2d/3d` take their statistics over the batch of all processes: Ioffe and Szegedy, "Batch
-Normalization" (arXiv 1502.03167), synchronised. Unlike `torch.nn.SyncBatchNorm` they can be differentiated twice
-and run on CPUs.
+Normalization" (arXiv 1502.03167), synchronised. Unlike `torch.nn.SyncBatchNorm` they can be differentiated
+twice and run on CPUs.
 
-`spectral` divides a weight by its largest singular value: Miyato et al., "Spectral Normalization for Generative
-Adversarial Networks" (arXiv 1802.05957). The authors advance the power iteration in every training forward. Then
-the result depends on how often a step calls the network, and four micro-batches differ from one batch. Here the
-forward only reads `u` and `v`; `advance_spectral` moves them, and the training loop calls it once before a step.
+`spectral` divides a weight by its largest singular value: Miyato et al., "Spectral Normalization for
+Generative Adversarial Networks" (arXiv 1802.05957). The authors advance the power iteration in every
+training forward. Then the result depends on how often a step calls the network, and four micro-batches
+differ from one batch. Here the forward only reads `u` and `v`; `advance_spectral` moves them, and the
+training loop calls it once before a step.
 """
 
 from typing import Any, TypeVar, cast
@@ -28,7 +29,7 @@ def processes() -> int:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """y = Σ_r x_r on every process; its gradient is the same sum, so it can be differentiated again and again."""
+    """y = Σ_r x_r on every process. Its gradient is the same sum, so it has derivatives of all orders."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ class Spectral(nn.Module):
         self.dim = dim
         matrix = self.matrix(weight.detach())
         generator = torch.Generator().manual_seed(0)
-        u, v = (torch.randn(n, generator=generator).to(weight.device) for n in matrix.shape)
+        u, v = (torch.randn(n, generator=generator).to(matrix) for n in matrix.shape)
         self.register_buffer("_u", F.normalize(u, dim=0))
         self.register_buffer("_v", F.normalize(v, dim=0))
         self.advance(weight, iterations=15)
@@ -174,6 +175,6 @@ def spectral_layers(module: nn.Module) -> list[tuple[Spectral, Tensor]]:
 
 
 def advance_spectral(module: nn.Module, iterations: int = 1) -> None:
-    """Move `u` and `v` of all of `module`'s spectral normalisations; the training loop does so once a step."""
+    """Move `u` and `v` of all spectral normalisations in `module`; the training loop does so once a step."""
     for layer, weight in spectral_layers(module):
         layer.advance(weight, iterations)
