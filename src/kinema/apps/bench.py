@@ -1,7 +1,6 @@
 """`kinema bench NAME`: the paper's way of computing against the default way, in one process, taking turns."""
 
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -120,8 +119,17 @@ def peak_megabytes(device: str) -> float:
         status = Path("/proc/self/status").read_text("ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
     except (OSError, IndexError):
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+        return whole_peak_megabytes()
+
+
+def whole_peak_megabytes() -> float:
+    """Highest memory use since the process began; not a number where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def largest_difference(a: Any, b: Any) -> float | None:

@@ -1,8 +1,8 @@
 """Reading checkpoints of other programs without running what is in them.
 
-A pickle is a program. First PyTorch's own restricted reader is tried. What it refuses is read by an unpickler that
-knows dict, list, tuple, text, numbers, OrderedDict and what rebuilds tensors and arrays. Any other name ends the
-reading before anything is called.
+A pickle is a program. First PyTorch's own restricted reader is tried. What it refuses is read by an
+unpickler that knows dict, list, tuple, text, numbers, OrderedDict and what rebuilds tensors and arrays. Any
+other name ends the reading before anything is called.
 """
 
 import io
