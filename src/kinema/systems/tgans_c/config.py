@@ -28,7 +28,7 @@ class Config:
     """the vocabulary, filled from the training data"""
     sentence: int = 256
     """width of the sentence vector (d_s)"""
-    text_steps: int = 600
+    text_steps: int = 300
     """steps at the start that train the text encoder alone, as a sequence auto-encoder"""
     text_lr: float = 2e-3
     """learning rate of that stage"""
@@ -64,6 +64,8 @@ class Config:
     """weight of the zero-centred gradient penalty on real clips"""
     r1_every: int = 16
     """steps between penalties; its weight is multiplied by this"""
+    diversity: float = 0.0
+    """weight of the term that asks two clips of one caption to differ as much as from a real clip of it"""
     smoothing: float = 0.0
     """one-sided label smoothing: the true label is 1 - smoothing (log loss only)"""
     frame_stride: int = 1
@@ -107,6 +109,7 @@ _GOOD = Config(
     heads="projection",
     critic_norm="spectral",
     loss="hinge",
+    diversity=1.0,
     frame_stride=4,
     updates="simultaneous",
     lr=4e-4,

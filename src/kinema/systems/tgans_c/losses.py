@@ -6,6 +6,7 @@ the heads are averaged.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kinema.losses.adversarial import ADVERSARIAL
@@ -27,11 +28,14 @@ def critic_terms(loss: str, true: Logits, wrong: Logits | None, fake: Logits, sm
     objective, terms = ADVERSARIAL[loss], {}
     for head in true:
         falses = [pair[head] for pair in (wrong, fake) if pair is not None]
-        # eq. (2), (3), (5): -1/3 [log D(real+) + log(1 - D(real-)) + log(1 - D(syn+))]
-        total = objective.true(true[head]) + sum(objective.false(false, true[head]) for false in falses)
+        real = objective.true(true[head])
         if smoothing:
-            total = total + smoothing * true[head].mean()  # softplus(-x) + a·x is the cross-entropy to the label 1 - a
-        terms[head] = total / (1 + len(falses)) / len(true)
+            real = real + smoothing * true[head].mean()  # softplus(-x) + a·x is the cross-entropy to the label 1 - a
+        false = [objective.false(logits, true[head]) for logits in falses]
+        if loss == "log":  # eq. (2), (3), (5): -1/3 [log D(real+) + log(1 - D(real-)) + log(1 - D(syn+))]
+            terms[head] = (real + sum(false)) / (1 + len(false)) / len(true)
+        else:  # true and false weigh the same
+            terms[head] = (real + sum(false) / len(false)) / 2 / len(true)
     return terms
 
 
@@ -48,6 +52,18 @@ def coherence(maps: Tensor) -> Tensor:
         maps: raw frame maps of generated clips (B, F, C, h, w).
     """
     return (maps[:, 1:] - maps[:, :-1]).float().square().flatten(2).sum(2).mean()
+
+
+def sameness(fake: Tensor, other: Tensor, real: Tensor) -> Tensor:
+    """Zero when two generated clips differ as much as a generated and a real one do, one when they are equal.
+
+    A bounded form of the diversity terms of Yang et al. 2019 (arXiv:1901.09024) and Mao et al. 2019 (arXiv:1903.05628).
+
+    Args:
+        fake: generated clips (B, C, T, S, S). other: the same captions, other noise. real: real clips of these captions.
+    """
+    to_real = (fake.detach() - real).abs().flatten(1).mean(1).clamp_min(1e-6)  # (B)
+    return F.relu(1 - (fake - other).abs().flatten(1).mean(1) / to_real).mean()
 
 
 def condition_share(true: Logits, wrong: Logits) -> Tensor:

@@ -69,20 +69,27 @@ class JointHead(nn.Module):
 
 
 class ProjectionHead(nn.Module):
-    """logit = w·h + <V s, h>, where h sums the activated map over its positions; `mix` first recombines channels."""
+    """logit = w·h + <V s, h>, where h is one vector a map, from a convolution of the map's full extent.
+
+    Summing the map over its positions, as image critics do, would hide where a thing is, and the generator would put it
+    at the same place every time.
+    """
 
     def __init__(self, config: Config, mix: bool) -> None:
         super().__init__()
+        del mix  # the convolution below recombines channels for every head
         c = 8 * config.width
-        self.mix = _unnormed(config, nn.Conv2d(c, c, 1)) if mix else nn.Identity()
+        self.whole = _unnormed(config, nn.Conv2d(c, c, config.size // 16))
         self.real = _unnormed(config, nn.Linear(c, 1))
         self.fits = _unnormed(config, nn.Linear(config.sentence, c, bias=False))
 
     def forward(self, maps: Tensor, s: Tensor) -> Tensor:
-        """Maps (B, F, C, ...), sentences (B, d_s) -> logits (B, F)."""
+        """Maps (B, F, C, h, w), sentences (B, d_s) -> logits (B, F)."""
         b, f = maps.shape[:2]
-        h = nn.functional.leaky_relu(self.mix(maps.flatten(0, 1)).float(), 0.2).flatten(2).sum(2).unflatten(0, (b, f))
-        return self.real(h).float().squeeze(2) + (self.fits(s).float()[:, None] * h).sum(2)
+        h = self.whole(nn.functional.leaky_relu(maps.flatten(0, 1), 0.2)).float()  # (B F, C, 1, 1)
+        h = nn.functional.leaky_relu(h, 0.2).view(b, f, -1)
+        with torch.autocast(h.device.type, enabled=False):
+            return self.real(h).squeeze(2) + (self.fits(s.float())[:, None] * h).sum(2)
 
 
 HEADS = {"concat": JointHead, "projection": ProjectionHead}

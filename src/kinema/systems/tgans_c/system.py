@@ -21,7 +21,7 @@ from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import gradient_penalty
 from kinema.systems.tgans_c.config import Config, Request
 from kinema.systems.tgans_c.generators import GENERATORS, VGAN
-from kinema.systems.tgans_c.losses import Logits, coherence, condition_share, critic_terms, generator_terms
+from kinema.systems.tgans_c.losses import Logits, coherence, condition_share, critic_terms, generator_terms, sameness
 from kinema.systems.tgans_c.networks import Critics
 from kinema.systems.tgans_c.text import TextDecoder, TextEncoder, Vocabulary, collect_words, reconstruction
 
@@ -135,6 +135,9 @@ class TGANsC(System):
         if c.variant == "cc" and maps is not None:
             terms = {head: term * 2 / 3 for head, term in terms.items()}  # -1/3 [... - L_t1]
             terms["coherence"] = coherence(maps) / 3
+        if c.diversity:
+            other = self.generator(progress.randn(*self.generator.noise_shape), s)
+            terms["sameness"] = c.diversity * sameness(fake, other, real)
         if isinstance(self.generator, VGAN) and self.generator.last_mask is not None:
             terms["mask"] = MASK_WEIGHT * self.generator.last_mask.float().abs().mean()
         return terms

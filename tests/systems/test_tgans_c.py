@@ -1,0 +1,254 @@
+"""TGANs-C: its losses against slow references, its variants, its traps, and its answers to wrong requests."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kinema.core.errors import UsageError
+from kinema.core.results import Batch, Video
+from kinema.core.system import Progress
+from kinema.data import open_clips
+from kinema.systems.tgans_c.config import PRESETS, Config, Request
+from kinema.systems.tgans_c.losses import coherence, condition_share, critic_terms, generator_terms
+from kinema.systems.tgans_c.system import TGANsC
+from kinema.systems.tgans_c.text import TextDecoder, TextEncoder, Vocabulary, collect_words, reconstruction, split_words
+
+TINY = PRESETS["tiny"]().config
+CAPTION = "digit 7 is moving left and right ."
+
+
+@pytest.fixture(scope="module")
+def data() -> Any:
+    return open_clips("sbmg", frames=16, size=32, channels=1)
+
+
+def build(data: Any, **changes: Any) -> TGANsC:
+    torch.manual_seed(0)
+    return TGANsC(TGANsC.adapt(replace(TINY, text_steps=0, **changes), data))
+
+
+def at(step: int, rows: slice = slice(0, 8), batch: int = 8) -> Progress:
+    return Progress(step, 100, batch, rows, torch.Generator().manual_seed(step), torch.device("cpu"))
+
+
+# ---- losses ---------------------------------------------------------------------------------------------------------
+
+
+def logits(seed: int) -> dict[str, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    return {h: torch.randn(5, n, generator=g, dtype=torch.float64) for h, n in (("video", 1), ("frame", 16), ("motion", 15))}
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def slow_mean(values: Tensor, of: Any) -> float:
+    return sum(of(float(v)) for v in values.flatten()) / values.numel()
+
+
+def test_critic_loss_is_the_papers() -> None:
+    true, wrong, fake = logits(0), logits(1), logits(2)
+    got = critic_terms("log", true, wrong, fake)
+    for head in true:
+        want = -slow_mean(true[head], lambda v: math.log(sigmoid(v)))
+        want -= slow_mean(wrong[head], lambda v: math.log(1 - sigmoid(v)))
+        want -= slow_mean(fake[head], lambda v: math.log(1 - sigmoid(v)))
+        assert got[head].item() == pytest.approx(want / 3 / 3, abs=1e-12)  # a third of three pairs; three heads
+
+
+def test_generator_loss_is_the_papers() -> None:
+    fake = logits(3)
+    got = generator_terms("log", fake, None)
+    for head in fake:
+        assert got[head].item() == pytest.approx(-slow_mean(fake[head], lambda v: math.log(sigmoid(v))) / 3, abs=1e-12)
+
+
+def test_hinge_and_relativistic_by_hand() -> None:
+    true, wrong, fake = logits(0), logits(1), logits(2)
+    hinge = critic_terms("hinge", true, wrong, fake)["frame"].item() * 3
+    want = slow_mean(true["frame"], lambda v: max(0, 1 - v))
+    want += slow_mean(wrong["frame"], lambda v: max(0, 1 + v)) + slow_mean(fake["frame"], lambda v: max(0, 1 + v))
+    assert hinge == pytest.approx(want / 3, abs=1e-12)
+    pairs = torch.stack([fake["frame"] - true["frame"]])
+    got = critic_terms("relativistic", true, None, fake)["frame"].item() * 3
+    assert got == pytest.approx(-slow_mean(pairs, lambda v: math.log(sigmoid(-v))) / 2, abs=1e-12)
+    fool = generator_terms("relativistic", fake, true)["frame"].item() * 3
+    assert fool == pytest.approx(-slow_mean(pairs, lambda v: math.log(sigmoid(v))), abs=1e-12)
+
+
+def test_smoothing_is_the_cross_entropy_to_the_smoothed_label() -> None:
+    true, fake = logits(0), logits(2)
+    plain, smooth = critic_terms("log", true, None, fake), critic_terms("log", true, None, fake, smoothing=0.1)
+    want = -slow_mean(true["video"], lambda v: 0.9 * math.log(sigmoid(v)) + 0.1 * math.log(1 - sigmoid(v)))
+    want += slow_mean(true["video"], lambda v: math.log(sigmoid(v)))
+    assert (smooth["video"] - plain["video"]).item() * 6 == pytest.approx(want, abs=1e-12)
+
+
+def test_coherence_is_the_mean_squared_step() -> None:
+    maps = torch.randn(2, 4, 3, 2, 2, dtype=torch.float64)
+    slow = sum(float(((maps[b, i] - maps[b, i - 1]) ** 2).sum()) for b in range(2) for i in range(1, 4)) / (2 * 3)
+    assert coherence(maps).item() == pytest.approx(slow, rel=1e-6)
+
+
+def test_condition_share_is_zero_for_critics_that_ignore_the_caption() -> None:
+    true = logits(0)
+    assert condition_share(true, true).item() == 0
+    assert condition_share(true, logits(1)).item() > 0.5
+
+
+# ---- the step -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generator", ["canonical", "dcgan", "vgan", "frames", "layered"])
+@pytest.mark.parametrize("variant", ["frame", "c1", "c2", "cc", "ca"])
+def test_every_generator_with_every_variant_and_updates(data: Any, generator: str, variant: str) -> None:
+    for updates in ("alternating", "simultaneous"):
+        system = build(data, generator=generator, variant=variant, updates=updates, heads="concat", critic_norm="batch")
+        for losses in system.step(data.batch(range(4)), at(0, slice(0, 4), 4)):
+            for player, terms in losses.items():
+                heads = {"frame": {"frame"}, "c1": {"video"}, "c2": {"video", "frame"}, "cc": {"video", "frame"}}
+                wanted = heads.get(variant, {"video", "frame", "motion"})
+                extra = {"coherence", "mask", "caption_share", "r1"}
+                assert terms.keys() - extra == wanted
+                assert ("coherence" in terms) == (player == "generator" and variant == "cc")
+                assert ("mask" in terms) == (player == "generator" and generator == "vgan")
+
+
+def test_wrong_captions_reach_the_critic_only_through_the_caption(data: Any) -> None:
+    system = build(data)
+    batch = data.batch(range(4))
+    critics, s = system.critics, system.sentences(batch["caption"])
+    seen = critics.features(batch["video"])
+    same = critics.logits(seen, s)
+    again = critics.logits(seen, system.sentences(batch["caption"]))
+    wrong = critics.logits(seen, system.sentences(batch["wrong"]))
+    for head in same:
+        assert torch.equal(same[head], again[head])
+        assert not torch.allclose(same[head], wrong[head])
+    loss = critic_terms("log", same, wrong, same)["video"] * 0 + wrong["video"].sum() - same["video"].sum()
+    grads = dict(zip([n for n, _ in critics.named_parameters()],
+                     torch.autograd.grad(loss, list(critics.parameters()), allow_unused=True), strict=True))  # fmt: skip
+    assert grads["video.head.real.bias"] is None or grads["video.head.real.bias"].abs().max() < 1e-5
+    assert max(g.abs().max() for n, g in grads.items() if "head.fits" in n and g is not None) > 1e-4
+
+
+def test_unconditional_system_ignores_captions(data: Any) -> None:
+    system = build(data, conditional=False)
+    clips = system.generate(["digit 1 is moving up and down .", CAPTION], [5, 5])
+    assert np.array_equal(clips[0], clips[1])
+    (losses,) = system.step(data.batch(range(4)), at(0, slice(0, 4), 4))
+    assert "caption_share" not in losses["critic"]
+
+
+def test_penalty_comes_every_so_many_steps_with_its_weight(data: Any) -> None:
+    system = build(data, r1=0.1, r1_every=4)
+    terms = [next(system.step(data.batch(range(4)), at(k, slice(0, 4), 4)))["critic"] for k in (0, 1, 4)]
+    assert ["r1" in t for t in terms] == [True, False, True]
+    strong = build(data, r1=0.2, r1_every=4)
+    other = next(strong.step(data.batch(range(4)), at(0, slice(0, 4), 4)))["critic"]
+    assert other["r1"].item() == pytest.approx(2 * terms[0]["r1"].item(), rel=1e-4)
+
+
+def test_text_encoder_is_frozen_unless_finetuned(data: Any) -> None:
+    for finetune in (False, True):
+        system = build(data, finetune_text=finetune, updates="alternating")
+        before = system.text_encoder.embedding.weight
+        found = []
+        for losses in system.step(data.batch(range(4)), at(0, slice(0, 4), 4)):
+            if "generator" in losses:
+                (grad,) = torch.autograd.grad(sum(losses["generator"].values()), before, allow_unused=True) \
+                    if finetune else (None,)  # fmt: skip
+                found.append(grad is not None and bool(grad.abs().sum() > 0))
+        assert found == [finetune]
+        owned = {id(p) for p in system.players()["generator"].parameters()}
+        assert (id(before) in owned) is finetune
+
+
+def test_legacy_heads_see_only_the_first_four_places(data: Any) -> None:
+    system = build(data, size=48, heads="concat", critic_norm="none", legacy_2x2=True)
+    maps = torch.randn(1, 2, 8 * TINY.width, 3, 3)
+    other = maps.clone()
+    other[..., 2, :] = 9.0
+    s = torch.zeros(1, TINY.sentence)
+    head = system.critics.frames.frame
+    assert torch.equal(head(maps, s), head(other, s))
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
+
+
+def test_words_are_split_with_the_stop_alone() -> None:
+    assert split_words("Digit 6 is moving up and down.") == split_words("digit 6 is moving up and down .")
+
+
+def test_padding_does_not_change_a_sentence() -> None:
+    vocabulary = Vocabulary(collect_words([CAPTION, "digit 1 ."]))
+    encoder = TextEncoder(len(vocabulary), 16).eval()
+    alone = encoder(*vocabulary.encode(["digit 1 ."]))
+    padded = encoder(*vocabulary.encode(["digit 1 .", CAPTION]))[:1]
+    torch.testing.assert_close(alone, padded)
+
+
+def test_auto_encoder_learns_to_say_a_sentence_again(data: Any) -> None:
+    vocabulary = Vocabulary(data.vocabulary)
+    encoder, decoder = TextEncoder(len(vocabulary), 32), TextDecoder(len(vocabulary), 32)
+    words, lengths = vocabulary.encode(data.captions)
+    optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-2)
+    for _ in range(60):
+        loss = reconstruction(encoder, decoder, words, lengths)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.1
+
+
+# ---- use ------------------------------------------------------------------------------------------------------------
+
+
+def test_run_gives_one_clip_or_a_batch(data: Any) -> None:
+    system = build(data)
+    one = system.run(Request((CAPTION,), seed=3))
+    assert isinstance(one, Video)
+    assert one.frames.shape == (16, 32, 32, 3)
+    many = system.run(Request((CAPTION, "digit 1 is moving up and down ."), n=2, seed=3))
+    assert isinstance(many, Batch)
+    assert len(many) == 4
+    assert np.array_equal(many[0].frames, one.frames)
+    assert not np.array_equal(many[0].frames, many[1].frames)
+    assert not np.array_equal(many[0].frames, system.run(Request((CAPTION,), seed=4)).frames)
+
+
+def test_a_clip_does_not_depend_on_its_company(data: Any) -> None:
+    system = build(data)
+    captions = [data.captions[i % 20] for i in range(20)]
+    together = system.generate(captions, list(range(20)), batch=7)
+    alone = np.concatenate([system.generate([c], [i]) for i, c in enumerate(captions)])
+    assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (Request(()), "no caption was given"),
+        (Request(("",)), "caption is empty"),
+        (Request(("digit seven is moving up and down .",)), "'seven'.*nearest known words"),
+        (Request(("digit " * 100,)), "100 words"),
+        (Request((CAPTION,), frames=32), "frames 16, not 32"),
+        (Request((CAPTION,), size=64), "size 32, not 64"),
+        (Request((CAPTION,), n=0), "at least 1"),
+    ],
+)
+def test_wrong_requests_get_one_clear_sentence(data: Any, request_: Request, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        build(data).run(request_)
+
+
+def test_sizes_that_cannot_be_built_are_refused() -> None:
+    with pytest.raises(UsageError, match="multiples of 16"):
+        TGANsC(Config(size=40))
