@@ -58,7 +58,7 @@ class Fake(System):
     name = "fake-gan"
     Config = Config
     Request = Request
-    metrics = ("ink",)
+    metrics = ("fd_pixels",)
     serving = ("painter",)
 
     def __init__(self, config: Config) -> None:

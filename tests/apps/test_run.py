@@ -64,12 +64,15 @@ def test_captions_from_a_file(kinema, trained: Path) -> None:
         (["--caption", "a horse"], 2, "the word 'a' is not known"),
         (["--caption", SIX, "--out", "x.avi"], 1, "x.avi"),
         (["--caption", SIX, "--out", "empty.txt/x.mp4"], 1, "not writable"),
+        (["--caption", SIX, "--out", "full"], 1, "holds other files ('precious')"),
         (["--caption", SIX, "--device", "tpu"], 2, "device is auto, cpu, cuda"),
         (["--caption", SIX, "--seeed", "3"], 2, "--seed"),
     ],
 )
 def test_wrong_requests_get_one_line(kinema, trained: Path, flags: list[str], code: int, words: str) -> None:
     Path("empty.txt").write_text("\n")
+    Path("full").mkdir()
+    Path("full/precious").write_text("")
     said = kinema("run", trained, *flags)
     assert said.code == code
     assert words in said.err

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import kinema as package
-from kinema.core.errors import Stopped
 
 TINY = ("train", "fake-gan", "--preset", "tiny")
 
@@ -77,9 +79,33 @@ def test_an_unwritable_place_is_found_before_the_work(kinema, tmp_path: Path) ->
     assert "not writable" in said.err
 
 
-def test_a_signal_ends_with_three(kinema, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object, **__: object) -> None:
-        raise Stopped("Stopped by a signal after step 3; the same command goes on.")
+ALONE = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from kinema.apps.cli import main
+from kinema.systems import SYSTEMS, Room
+SYSTEMS["fake-gan"] = Room("fake_room:Fake", "fake_room:PRESETS", "")
+sys.exit(main(sys.argv[1:]))
+"""
 
-    monkeypatch.setattr("kinema.engine.train", stop)
-    assert kinema(*TINY).code == 3
+
+def test_a_signal_saves_and_ends_with_three(kinema, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", ALONE, *TINY, "--out", str(out), "--set", "steps=1000000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("step 1/")
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+    assert process.returncode == 3
+    assert said.splitlines()[-1].startswith("kinema: Stopped by a signal after step")
+    done = len((out / "metrics.jsonl").read_text().splitlines())
+    again = kinema(*TINY, "--out", out, "--set", f"steps={done + 1}", "--json")
+    assert json.loads(again.out)["steps"] == done + 1
+
+
+def test_when_the_time_is_up_the_same_command_goes_on(kinema, tmp_path: Path) -> None:
+    more = ("--out", tmp_path / "run", "--set", "steps=1000000", "minutes=0.001")
+    first, second = (json.loads(kinema(*TINY, *more, "--json").out) for _ in range(2))
+    assert first["stopped"]
+    assert 0 < first["steps"] < second["steps"]

@@ -57,7 +57,8 @@ def write_card(out: Path, run: Path, about: dict[str, Any]) -> dict[str, float]:
     )
     about["command"] = command
     write_text(out / "card.md", text)
-    return dict(rows[0]["metrics"]) if rows else {}
+    own = [row["metrics"] for row in rows if row["name"] == about["system"]]
+    return {name: value for metrics in own for name, value in metrics.items()}
 
 
 def last_line(run: Path) -> dict[str, Any]:
@@ -68,11 +69,10 @@ def last_line(run: Path) -> dict[str, Any]:
 
 def score_lines(rows: list[dict[str, Any]]) -> str:
     """The rows of the evaluation as a list."""
-    if not rows:
-        return "Not evaluated."
-    return "\n".join(
-        f"- {row['name']}: "
-        + ", ".join(f"{k} {v:.4g}" for k, v in row["metrics"].items())
-        + f" ({row['samples']} samples)"
-        for row in rows
-    )
+    lines = []
+    for row in rows:
+        numbers = ", ".join(
+            f"{name} {value:.4g}" for name, value in row["metrics"].items() if value is not None
+        )
+        lines.append(f"- {row['name']}: {numbers} ({row['samples']} samples)")
+    return "\n".join(lines) or "Not evaluated."

@@ -85,5 +85,5 @@ def captions(loaded: Loaded) -> list[str]:
 def about_line(loaded: Loaded) -> str:
     """Data and scores of the weights, in one line."""
     facts: dict[str, Any] = loaded.about.get("scores") or {}
-    scores = ", ".join(f"{key} {value:.3g}" for key, value in facts.items())
+    scores = ", ".join(f"{key} {value:.3g}" for key, value in facts.items() if value is not None)
     return " · ".join(filter(None, [loaded.about["data"].get("describe", ""), scores]))

@@ -115,7 +115,9 @@ def duel(first: Loaded, second: Loaded, data: Any, flags: Options) -> list[Any]:
         "samples_1": error_on_samples(first, second, data, n, flags.seed),
         "samples_2": error_on_samples(second, first, data, n, flags.seed),
     }
-    return [Row(f"{first.weights} against {second.weights}", gam(**errors, n=n), n, {"metric": "GAM"})]
+    verdict = {name: float(value) for name, value in gam(**errors, n=n).items()}
+    protocol = {"metric": "GAM", "data": data.describe, "clip_seed": flags.seed}
+    return [Row(f"{first.weights} against {second.weights}", verdict, n, protocol)]
 
 
 def error_on_real(judge: Loaded, data: Any, n: int) -> float:

@@ -116,7 +116,7 @@ def weights_text(rows: list[dict[str, Any]]) -> str:
             row["name"],
             row["megabytes"],
             row["licence"],
-            ", ".join(f"{k} {v:.3g}" for k, v in row["scores"].items()),
+            ", ".join(f"{k} {v:.3g}" for k, v in row["scores"].items() if v is not None),
         ]
         for row in rows
     ]

@@ -132,17 +132,19 @@ def previews(folder: Path) -> list[str]:
 
 
 def scores(folder: Path) -> list[str]:
-    """The rows of the last `kinema evaluate`."""
+    """The rows of the last `kinema evaluate`, a table for each metric."""
     found = read_json(folder / SCORES)
-    rows = found.get("rows", [])
-    if not rows:
-        return []
-    names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
-    cells = [[row["name"], *(_number(row["metrics"].get(n)) for n in names), row["samples"]] for row in rows]
-    return [
-        table(["", *names, "samples"], cells),
-        f'<p class="soft">measured at step {found.get("step", "?")}</p>',
-    ]
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for row in found.get("rows", []):
+        tables.setdefault(str(row.get("protocol", {}).get("metric", "")), []).append(row)
+    parts = []
+    for rows in tables.values():
+        names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
+        numbers = [[_number(row["metrics"].get(name)) for name in names] for row in rows]
+        cells = [[row["name"], *line, row["samples"]] for row, line in zip(rows, numbers, strict=True)]
+        parts.append(table(["", *names, "samples"], cells))
+    foot = f'<p class="soft">measured at step {found.get("step", "?")}; {SCORES} has the protocols</p>'
+    return [*parts, foot] if parts else []
 
 
 def settings(folder: Path, about: dict[str, Any]) -> list[str]:

@@ -98,7 +98,8 @@ def read_captions(path: Path) -> list[str]:
 
 
 def check_ending(out: Path) -> None:
-    """Find out before the long work whether there is a format of this name."""
+    """Find out before the long work whether there is a format of this name, or a folder to be filled."""
+    from kinema.media.place import check_replaceable
     from kinema.media.write import CLIPS, PICTURES
 
     if out.suffix.lower() not in (known := (*CLIPS, *PICTURES)):
@@ -106,6 +107,8 @@ def check_ending(out: Path) -> None:
         raise MediaError(
             f"{out} ends in '{out.suffix}'; formats are {endings}, or a folder without an ending."
         )
+    if not out.suffix and out.exists():
+        check_replaceable(out)
 
 
 def check_writable(out: Path, folder: bool = False) -> None:

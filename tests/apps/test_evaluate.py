@@ -1,0 +1,101 @@
+"""`kinema evaluate`: rows with samples and protocol, kept in the run; and the duel of two runs."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import kinema as package
+from kinema.apps.evaluate import error_on_real, error_on_samples
+
+SMALL = ("--n", 12, "--device", "cpu")
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_rows_are_printed_and_kept_in_the_run(kinema, run: Path) -> None:
+    said = kinema("evaluate", run, *SMALL, "--json")
+    assert said.code == 0, said.err
+    facts = json.loads(said.out)
+    row = facts["rows"][0]
+    assert set(row) == {"name", "metrics", "samples", "protocol"}
+    assert (row["name"], row["samples"]) == ("fake-gan", 12)
+    assert "FD-pixels" in row["metrics"]
+    assert json.loads((run / "scores.json").read_text()) == {"step": 6, **facts}
+    assert "FD-pixels" in (run / "report.html").read_text()
+
+
+def test_scores_reach_the_card_and_the_list(kinema, run: Path) -> None:
+    score = json.loads(kinema("evaluate", run, *SMALL, "--json").out)["rows"][0]["metrics"]["FD-pixels"]
+    assert kinema("export", run, "--to", "weights", "--out", "small").code == 0
+    assert json.loads(Path("small/config.json").read_text())["scores"]["FD-pixels"] == score
+    assert f"fake-gan: FD-pixels {score:.4g}" in Path("small/card.md").read_text()
+
+
+def test_bundled_weights_are_scored_and_left_alone(kinema, trained: Path) -> None:
+    from kinema.apps import weights
+
+    folder = Path(shutil.copytree(trained, weights.BUNDLED / "fake-gan-a"))
+    assert kinema("evaluate", "fake-gan-a", *SMALL, "--metrics", "fd_pixels").code == 0
+    assert not (folder / "scores.json").exists()
+
+
+def test_a_duel_of_equal_runs_is_a_tie(kinema, run: Path, trained: Path) -> None:
+    said = kinema("evaluate", run, "--against", trained, *SMALL, "--json")
+    assert said.code == 0, said.err
+    metrics = json.loads(said.out)["rows"][0]["metrics"]
+    assert (metrics["winner"], metrics["r_test"], metrics["r_samples"]) == (0, 1.0, 1.0)
+    assert not (run / "scores.json").exists()
+
+
+def test_the_errors_of_a_critic_are_counted_on_the_right_clips(trained: Path, monkeypatch) -> None:
+    """The fake critic calls bright clips real: black real clips are its errors, white samples too."""
+    loaded = package.load(trained)
+
+    class Black:
+        def batch(self, indices: range) -> dict[str, object]:
+            return {"video": -torch.ones(len(indices), 1, 4, 16, 16), "caption": ["digit"] * len(indices)}
+
+    assert error_on_real(loaded, Black(), 60) == 1.0
+
+    def white_then_black(_: object, captions: list[str], seeds: list[int]) -> np.ndarray:
+        level = np.where(np.array(seeds) < 45, 255, 0).astype(np.uint8)
+        return np.broadcast_to(level[:, None, None, None, None], (len(seeds), 4, 16, 16, 3)).copy()
+
+    monkeypatch.setattr(sys.modules["fake_room"].Fake, "generate", white_then_black)
+    assert error_on_samples(loaded, loaded, Black(), 60, 0) == 45 / 60
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--metrics", "fd_pixel"), "nearest: fd_pixels"),
+        (("--n", "1"), "n is at least 2"),
+        (("--against", "small"), "has no critic"),
+        (("--against", "other"), "different shapes"),
+    ],
+)
+def test_wrong_questions(kinema, run: Path, args: tuple[str, str], words: str) -> None:
+    if "small" in args:
+        kinema("export", run, "--to", "weights", "--out", "small")
+    if "other" in args:
+        kinema("train", "fake-gan", "--preset", "tiny", "--out", "other", "--set", "steps=1", "size=8")
+    said = kinema("evaluate", run, *args)
+    assert said.code == 2
+    assert words in said.err
+
+
+def test_weights_that_do_not_name_their_data(kinema, run: Path) -> None:
+    about = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**about, "data": None}))
+    said = kinema("evaluate", run, *SMALL)
+    assert said.code == 2
+    assert "--data" in said.err
+    assert kinema("evaluate", run, *SMALL, "--data", "sbmg").code == 0
