@@ -30,7 +30,7 @@ class Config:
     """width of the sentence vector (d_s)"""
     text_steps: int = 300
     """steps at the start that train the text encoder alone, as a sequence auto-encoder"""
-    text_lr: float = 2e-3
+    text_lr: float = 1e-3
     """learning rate of that stage"""
     finetune_text: bool = False
     """train the text encoder on with the generator instead of freezing it"""
@@ -127,12 +127,12 @@ def tiny() -> Preset[Config]:
 
 def small() -> Preset[Config]:
     """One digit at 48x48, grey, on two CPU cores in half an hour."""
-    return Preset(_GOOD, RunSettings(steps=4000, batch=32), "sbmg")
+    return Preset(_GOOD, RunSettings(steps=3000, batch=32), "sbmg")
 
 
 def two() -> Preset[Config]:
     """Two digits, each with a motion of its own: `small` with two layers."""
-    return Preset(replace(_GOOD, layers=2), RunSettings(steps=8000, batch=32), "tbmg")
+    return Preset(replace(_GOOD, layers=2, text_steps=800), RunSettings(steps=5000, batch=32), "tbmg")
 
 
 def paper() -> Preset[Config]:

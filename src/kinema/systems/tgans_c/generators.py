@@ -165,6 +165,8 @@ class Sprite(nn.Module):
         )
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(c, condition) for c in plan)
         self.to_rgba = nn.Conv2d(width, channels + 1, 3, padding=1)
+        ramp = torch.arange(side).minimum(torch.arange(side).flip(0)).div(side / 8).clamp(max=1)
+        self.register_buffer("window", ramp[:, None] * ramp, persistent=False)  # no hard edge may slide into view
 
     def forward(self, condition: Tensor) -> Tensor:
         """(B, condition) -> (B, C + 1, P, P)."""
@@ -174,8 +176,7 @@ class Sprite(nn.Module):
             x = convolution(F.interpolate(x, scale_factor=2.0))
             x = F.leaky_relu(norm(x, condition), 0.2)
         colour, opacity = self.to_rgba(x).float().split([self.to_rgba.out_channels - 1, 1], 1)
-        opacity = F.pad(opacity.sigmoid()[:, :, 1:-1, 1:-1], (1, 1, 1, 1))  # no hard edge may slide into view
-        return torch.cat([colour.tanh(), opacity], 1)
+        return torch.cat([colour.tanh(), opacity.sigmoid() * self.window], 1)
 
 
 class Layered(nn.Module):

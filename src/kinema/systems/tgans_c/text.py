@@ -87,28 +87,24 @@ class TextEncoder(nn.Module):
 
 
 class TextDecoder(nn.Module):
-    """LSTM + linear that says the sentence again from s; dropped after pretraining."""
+    """LSTM + linear that says the sentence again from s alone; dropped after pretraining.
+
+    It is shown s at every word and none of the words before: with them, it learns the grammar first and needs thousands
+    of steps to find that s could tell it the rest.
+    """
 
     def __init__(self, words: int, width: int = 256) -> None:
         super().__init__()
         self.recurrent = nn.LSTM(width, width, batch_first=True)
         self.to_words = nn.Linear(width, words)
 
-    def forward(self, s: Tensor, embedded: Tensor) -> Tensor:
-        """Sentence vectors (B, d_s) and the embedded right-shifted words (B, L, d_s) -> logits (B, L, words)."""
-        state = s.tanh().unsqueeze(0)
-        hidden, _ = self.recurrent(embedded, (state, torch.zeros_like(state)))
+    def forward(self, s: Tensor, length: int) -> Tensor:
+        """Sentence vectors (B, d_s) -> logits (B, length, words)."""
+        hidden, _ = self.recurrent(s[:, None].expand(-1, length, -1))
         return self.to_words(hidden)
 
 
 def reconstruction(encoder: TextEncoder, decoder: TextDecoder, words: Tensor, lengths: Tensor) -> Tensor:
-    """Cross-entropy per word of saying each sentence again (scalar).
-
-    The decoder is shown the true previous words only half of the time (every other one is blanked to `<unk>`), so that
-    the sentence must come from s and not from the words before.
-    """
-    s = encoder(words, lengths)
-    previous = F.pad(words[:, :-1], (1, 0), value=START)
-    previous[:, 2::2] = UNK
-    logits = decoder(s, encoder.embedding(previous))
+    """Cross-entropy per word of saying each sentence again (scalar)."""
+    logits = decoder(encoder(words, lengths), words.shape[1])  # (B, L, words)
     return F.cross_entropy(logits.float().flatten(0, 1), words.flatten(), ignore_index=PAD)
