@@ -11,6 +11,7 @@ from toys import Game, Points, largest_difference, numbers, run, settings
 from kinema.core.system import Player, System
 from kinema.engine import train
 from kinema.engine.devices import choose_precision
+from kinema.nn.norm import advance_spectral
 
 
 @pytest.mark.parametrize("micro_batch", [4, 3, 1])
@@ -48,6 +49,33 @@ def test_spectral_vectors_move_once_a_step(tmp_path: Path) -> None:
     for key in vectors:
         values = [before[key] for _, before, _ in system.history] + [numbers(system)[key]]
         assert all(torch.equal(values[0], v) for v in values)
+
+
+def test_every_step_moves_the_spectral_vectors_by_one_iteration(tmp_path: Path) -> None:
+    first, _ = run(tmp_path / "one", steps=1)
+    advance_spectral(first)
+    second, _ = run(tmp_path / "two", steps=2)
+    for key, value in numbers(second).items():
+        if key.endswith(("_u", "_v")):
+            assert torch.equal(value, numbers(first)[key])
+
+
+class Solid(Game):
+    """With a 3-D convolution as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.critic.append(
+            nn.Sequential(nn.Unflatten(1, (1, 1, 1, 1)), nn.Conv3d(1, 2, 2, padding=1), nn.Flatten())
+        )
+
+
+def test_convolutions_are_laid_out_channels_last(tmp_path: Path) -> None:
+    system, _ = run(tmp_path / "run", Solid, steps=1)
+    weights = {w.dim(): w for w in system.critic.parameters()}
+    assert weights[4].is_contiguous(memory_format=torch.channels_last)
+    assert weights[5].is_contiguous(memory_format=torch.channels_last_3d)
+    assert system.critic[0](torch.randn(2, 2, 4, 4)).is_contiguous(memory_format=torch.channels_last)
 
 
 class Two(System):

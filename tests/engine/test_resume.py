@@ -146,7 +146,8 @@ def test_the_time_limit_stops_with_the_state_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_full_disk_leaves_the_last_state_loadable(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pages", [0, 1, 2, 3])
+def test_a_full_disk_leaves_the_last_state_loadable(tmp_path: Path, pages: int) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
@@ -156,16 +157,16 @@ def test_a_full_disk_leaves_the_last_state_loadable(tmp_path: Path) -> None:
     try:
         run(disk / "run", steps=2)
         used = shutil.disk_usage(disk)
-        (disk / "filler").write_bytes(b"x" * (used.free - 4096))
+        (disk / "filler").write_bytes(b"x" * (used.free - pages * 4096))
         with pytest.raises(KinemaError, match=r"is full.*intact") as caught:
             run(disk / "run", steps=4)
         assert caught.value.exit_code == 1
+        assert not list(disk.rglob("*.tmp"))
         (disk / "filler").unlink()
         _, outcome = run(disk / "run", steps=4)
         run(tmp_path / "whole", steps=4)
         assert outcome.steps == 4
         assert same(disk / "run", tmp_path / "whole")
-        assert not list(disk.rglob("*.tmp"))
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 

@@ -10,7 +10,15 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from kinema.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, advance_spectral, spectral, spectral_layers
+from kinema.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    advance_spectral,
+    spectral,
+    spectral_layers,
+    top_singular_value,
+)
 
 SHAPES: dict[type[nn.Module], tuple[int, ...]] = {
     BatchNorm1d: (6, 5),
@@ -126,6 +134,13 @@ def test_the_norm_is_computed_in_full_precision_and_differentiated_through() -> 
     normalised = spectral_layers(double)[0][0]
     assert torch.autograd.gradcheck(normalised, (raw,))
     assert torch.autograd.gradgradcheck(normalised, (raw,))
+
+
+def test_power_iteration_finds_the_largest_singular_value() -> None:
+    weight = torch.randn(7, 3, 2, 2)
+    assert top_singular_value(weight, 50) == pytest.approx(
+        float(torch.linalg.matrix_norm(weight.flatten(1), 2)), 1e-3
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What depends on the machine, decided once per run: device, precision, layout, and what if memory ends."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -72,19 +72,14 @@ def out_of_memory(settings: RunSettings, items: int, fits: Callable[[int], bool]
     """The error that says which micro-batch would do; `fits` tries one, None where trying is not possible."""
     torch.cuda.empty_cache()
     said = f"Out of memory with {items} items at a time (batch={settings.batch})"
-    for smaller in _halves(items):
-        if fits is None:
-            return KinemaError(f"{said}; try --set micro_batch={smaller}: less memory, the same result.")
-        if fits(smaller):
-            return KinemaError(
-                f"{said}; {smaller} at a time fit: --set micro_batch={smaller} gives the same result."
-            )
-    return KinemaError(
-        f"{said}, and one item alone does not fit either; choose a smaller preset, size or number of frames."
-    )
-
-
-def _halves(items: int) -> Iterator[int]:
     while items > 1:
         items = (items + 1) // 2
-        yield items
+        if fits is None:
+            return KinemaError(f"{said}; try --set micro_batch={items}: less memory, the same result.")
+        if fits(items):
+            return KinemaError(
+                f"{said}; {items} at a time fit: --set micro_batch={items} gives the same result."
+            )
+    return KinemaError(
+        f"{said}, and one item alone does not fit; choose a smaller preset, size or fewer frames."
+    )

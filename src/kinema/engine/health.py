@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kinema.core.results import Batch, Result
 from kinema.core.system import Player
+from kinema.nn.norm import top_singular_value
 
 
 class Health:
@@ -18,6 +19,7 @@ class Health:
         self.players = list(players)
         self.zero_lines = dict.fromkeys(self.players, 0)
         self.first_sigma: dict[str, list[float]] = {}
+        self.previews = 0
         self.said: set[str] = set()
 
     def losses(self, means: Mapping[str, float]) -> list[str]:
@@ -35,7 +37,8 @@ class Health:
         return found
 
     def preview(self, result: Result, batch: Mapping[str, Any]) -> list[str]:
-        """Clips of one preview that differ far less from each other than real ones do."""
+        """Clips that differ far less from each other than real ones do, from the third preview on."""
+        self.previews += 1
         if not isinstance(result, Batch) or len(result) < 4:
             return []
         made = float(np.std(np.stack([v.frames for v in result]).astype(np.float32) / 127.5, axis=0).mean())
@@ -48,7 +51,7 @@ class Health:
             f"collapse: the previews differ by {made:.3f} from each other, real items by {expected:.3f}. "
             "Try a gradient penalty, a lower learning rate for the critic, or an earlier state."
         )
-        return self._once("collapse", made < 0.1 * expected, text)
+        return self._once("collapse", self.previews > 2 and made < 0.1 * expected, text)
 
     def weights(self, parameters: Mapping[str, list[torch.nn.Parameter]]) -> list[str]:
         """A player whose largest singular value has grown tenfold since the run was begun or resumed."""
@@ -68,14 +71,3 @@ class Health:
         new = wrong and key not in self.said
         self.said = self.said | {key} if wrong else self.said - {key}
         return [text] if new else []
-
-
-@torch.no_grad()
-def top_singular_value(weight: Tensor, iterations: int = 8) -> float:
-    """By power iteration from a fixed start, to a few per cent."""
-    matrix = weight.detach().float().flatten(1)
-    v = torch.ones(matrix.shape[1], device=matrix.device)
-    for _ in range(iterations):
-        u = torch.nn.functional.normalize(matrix @ v, dim=0)
-        v = torch.nn.functional.normalize(matrix.t() @ u, dim=0)
-    return float(torch.linalg.vector_norm(matrix @ v))

@@ -6,6 +6,7 @@ The order is a pure function of (seed, step): the permutations of all epochs, on
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,19 +34,13 @@ class Order:
     """The items of each step."""
 
     def __init__(self, items: int, batch: int, seed: int) -> None:
-        self.items, self.batch, self.seed = items, batch, seed
-        self._epochs: dict[int, np.ndarray[Any, Any]] = {}
-
-    def _epoch(self, epoch: int) -> np.ndarray[Any, Any]:
-        if epoch not in self._epochs:
-            self._epochs = {e: p for e, p in self._epochs.items() if e == epoch - 1}
-            self._epochs[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.items)
-        return self._epochs[epoch]
+        self.items, self.batch = items, batch
+        self.epoch = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(items))
 
     def indices(self, step: int, rows: slice) -> list[int]:
         """The `rows` of the items of `step`."""
         places = range(step * self.batch, (step + 1) * self.batch)[rows]
-        return [int(self._epoch(place // self.items)[place % self.items]) for place in places]
+        return [int(self.epoch(place // self.items)[place % self.items]) for place in places]
 
 
 class Loader:

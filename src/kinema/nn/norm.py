@@ -178,3 +178,14 @@ def advance_spectral(module: nn.Module, iterations: int = 1) -> None:
     """Move `u` and `v` of all spectral normalisations in `module`; the training loop does so once a step."""
     for layer, weight in spectral_layers(module):
         layer.advance(weight, iterations)
+
+
+@torch.no_grad()
+def top_singular_value(weight: Tensor, iterations: int = 8) -> float:
+    """By power iteration from a fixed start, to a few per cent."""
+    matrix = weight.detach().float().flatten(1)
+    v = torch.ones(matrix.shape[1], device=matrix.device)
+    for _ in range(iterations):
+        u = F.normalize(matrix @ v, dim=0)
+        v = F.normalize(matrix.t() @ u, dim=0)
+    return float(torch.linalg.vector_norm(matrix @ v))
