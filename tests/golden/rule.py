@@ -1,4 +1,5 @@
-"""The rule from which the weights and inputs of the stored reference outputs follow: every value from its key and shape."""
+"""The rule from which the weights and inputs of the stored reference outputs follow: every value from its
+key and shape."""
 
 import zlib
 from typing import Any
@@ -28,7 +29,9 @@ def weights(model: dict[str, Any]) -> dict[str, Tensor]:
             transposed = key in gains.get("transposed_keys", [])
             fan_in = int(np.prod(shape)) / shape[1 if transposed else 0]
             gain = gains.get("transposed_gain", gains["gain"]) if transposed else gains["gain"]
-            value = rng.normal(0, 1, shape) * (gains.get("gain_overrides", {}).get(key, gain) / np.sqrt(fan_in))
+            value = rng.normal(0, 1, shape) * (
+                gains.get("gain_overrides", {}).get(key, gain) / np.sqrt(fan_in)
+            )
         out[key] = torch.from_numpy(np.asarray(value).astype(np.float32))
     return out
 

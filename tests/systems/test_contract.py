@@ -71,7 +71,10 @@ def test_weights_survive_a_file(name: str, tmp_path: Path) -> None:
     for p in other.parameters():
         torch.nn.init.zeros_(p)
     other.load_state_dict(load_file(tmp_path / "w.safetensors"))
-    assert all(torch.equal(a, b) for a, b in zip(system.state_dict().values(), other.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(system.state_dict().values(), other.state_dict().values(), strict=True)
+    )
 
 
 def test_config_survives_json(name: str) -> None:

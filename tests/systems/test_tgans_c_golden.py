@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.golden import rule
 from torch import Tensor, nn
 
 from kinema.core.errors import WeightsError
@@ -13,19 +14,20 @@ from kinema.systems.tgans_c import convert
 from kinema.systems.tgans_c.config import Config
 from kinema.systems.tgans_c.generators import VGAN
 from kinema.systems.tgans_c.system import TGANsC
-from tests.golden import rule
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FACTS = json.loads((GOLDEN / "tgans-c.json").read_text())["nets"]
 STORED = np.load(GOLDEN / "tgans-c.npz")
-HEADS = {part: rule.weights(FACTS["heads"]["models"][part]) for part in ("frame_map", "frame", "motion", "video")}
+HEADS = {
+    part: rule.weights(FACTS["heads"]["models"][part]) for part in ("frame_map", "frame", "motion", "video")
+}
 GENERATOR = rule.weights(FACTS["G"]["models"]["G"])
 
 
 def imported(checkpoint: dict[str, object]) -> TGANsC:
     config, state = convert.read(checkpoint)
     system = TGANsC(config)
-    missing, unexpected = system.load_state_dict(state, strict=False)
+    _, unexpected = system.load_state_dict(state, strict=False)
     assert not unexpected
     return system
 
@@ -72,7 +74,9 @@ def test_critics_equal_the_reference_in_train_mode_frame_by_frame() -> None:
     agree("heads", "train.video_logits_before_batch_mean", head.head(head.maps(video), s))
     agree("heads", "train.after.frame_map.frame_map.4.running_mean", critic.frame_map[4].running_mean)
     agree("heads", "train.after.frame_map.frame_map.7.running_var", critic.frame_map[7].running_var)
-    fresh = imported(HEADS).train().critics.frames.frame  # the reference maps the sentence once for all frames
+    fresh = (
+        imported(HEADS).train().critics.frames.frame
+    )  # the reference maps the sentence once for all frames
     fresh.sent_map(s)
     agree("heads", "train.after.frame.sent_map.1.running_var", fresh.sent_map[1].running_var)
     agree("heads", "train.after.frame.predictor.1.running_mean", critic.frame.predictor[1].running_mean)
@@ -98,7 +102,10 @@ def test_generator_alone_may_be_a_bare_state_dict() -> None:
 
 @pytest.mark.parametrize(
     "checkpoint",
-    [{"a": {"nothing.weight": torch.zeros(1)}}, {"seq.0.weight": torch.zeros(1, 8, 2, 6, 6), "x": torch.zeros(1)}],
+    [
+        {"a": {"nothing.weight": torch.zeros(1)}},
+        {"seq.0.weight": torch.zeros(1, 8, 2, 6, 6), "x": torch.zeros(1)},
+    ],
 )
 def test_foreign_keys_are_named(checkpoint: dict[str, object]) -> None:
     with pytest.raises(WeightsError, match=r"nothing\.weight|seq\.12"):

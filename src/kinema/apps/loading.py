@@ -66,10 +66,11 @@ class Loaded:
         return result
 
     def _make(self, request: Any) -> Result:
-        from kinema.engine.devices import ran_out_of_memory
+        from kinema.engine.devices import choose_precision, ran_out_of_memory
 
         try:
-            result: Result = self.system.run(request)
+            with choose_precision("auto", next(self.system.parameters()).device)():
+                result: Result = self.system.run(request)
         except (MemoryError, RuntimeError) as error:
             if not ran_out_of_memory(error):
                 raise

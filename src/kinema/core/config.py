@@ -1,4 +1,4 @@
-"""Typed, frozen, flat configurations: to JSON and back, and `key=value` settings from the command line. Torch-free."""
+"""Typed, frozen, flat configurations: to JSON and back, and `key=value` settings. Torch-free."""
 
 import dataclasses
 import json
@@ -62,7 +62,7 @@ def from_dict(kind: type[C], values: dict[str, Any]) -> C:
 
 
 def apply(assignments: list[str], *configs: Any) -> tuple[Any, ...]:
-    """Apply `key=value` texts to the first of `configs` that has the key; returns new configurations in order.
+    """Apply `key=value` texts to the first of `configs` that has the key; returns new ones in order.
 
     Example:
         >>> apply(["steps=5"], RunSettings())[0].steps

@@ -1,7 +1,7 @@
 """Errors that teach: what was given, what was expected, and what helps.
 
-Every error that a user can cause is a `KinemaError`. Its text is one clear sentence (or two); the command line prints it
-without a traceback and ends with its `exit_code`.
+Every error that a user can cause is a `KinemaError`. Its text is one clear sentence (or two); the command
+line prints it without a traceback and ends with its `exit_code`.
 """
 
 import difflib

@@ -1,8 +1,8 @@
 """What systems give back: `Image`, `Video`, and `Batch` for several of one request.
 
-Pixels are uint8 RGB here, as in files; networks think in floats in [-1, 1] and convert at their own door with `to_uint8`.
-`save` is carried out by the one door to files (`kinema.media`), which the package's face hangs in as `writer`: this
-module must not import it.
+Pixels are uint8 RGB here, as in files; networks think in floats in [-1, 1] and convert at their own door
+with `to_uint8`. `save` is carried out by the one door to files (`kinema.media`), which the package's face
+hangs in as `writer`: this module must not import it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ writer: Callable[[Result, Path], Path] | None = None
 class Result:
     """Anything a system's `run` returns.
 
-    `provenance` holds what is needed to make the same pixels again: system, weights and their hash, request with its
-    seed, version. It is filled by `kinema.load(...).run(...)` and written into every file.
+    `provenance` holds what is needed to make the same pixels again: system, weights and their hash, request
+    with its seed, version. It is filled by `kinema.load(...).run(...)` and written into every file.
     """
 
     provenance: dict[str, Any] = field(default_factory=dict, kw_only=True)
@@ -61,7 +61,8 @@ class Video(Result):
 class Batch(Result):
     """Several clips of one request, all of one size, in the order asked for.
 
-    Saved to a folder (no suffix) each clip is a file of its own; saved to one video file they are tiled by `sheet`.
+    Saved to a folder (no suffix) each clip is a file of its own; saved to one video file they are tiled by
+    `sheet`.
     """
 
     items: list[Video]
@@ -78,7 +79,11 @@ class Batch(Result):
 
     def sheet(self, columns: int | None = None) -> Video:
         """Tile the clips row by row into one video, two grey pixels apart."""
-        return Video(tile(np.stack([v.frames for v in self.items]), columns), self.items[0].fps, provenance=self.provenance)
+        return Video(
+            tile(np.stack([v.frames for v in self.items]), columns),
+            self.items[0].fps,
+            provenance=self.provenance,
+        )
 
 
 def tile(clips: Pixels, columns: int | None = None, gap: int = 2) -> Pixels:

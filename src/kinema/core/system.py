@@ -1,8 +1,8 @@
 """The contract that every system fulfils and the engine drives.
 
-A step is a Python generator. Each `yield` hands over the losses of one or more players; before the generator resumes, the
-engine has differentiated them with respect to that player's parameters only, averaged, clipped, stepped, and updated its
-moving average. No autograd graph may cross a `yield`.
+A step is a Python generator. Each `yield` hands over the losses of one or more players; before the generator
+resumes, the engine has differentiated them with respect to that player's parameters only, averaged, clipped,
+stepped, and updated its moving average. No autograd graph may cross a `yield`.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Player:
 class Progress:
     """Where the run stands, and the only source of chance in a step.
 
-    A draw is a function of (seed, step, order of the draw, place of the item in the whole batch): so micro-batches and
-    processes see the rows of one and the same draw, and a resumed run repeats it.
+    A draw is a function of (seed, step, order of the draw, place of the item in the whole batch): so
+    micro-batches and processes see the rows of one and the same draw, and a resumed run repeats it.
     """
 
     step: int

@@ -1,7 +1,8 @@
-"""Adversarial objectives on logits: what a critic pays for calling one thing real and another false, and the reverse.
+"""Adversarial objectives on logits: what critics pay, and what generators pay.
 
 `log`: Goodfellow et al. 2014 (arXiv:1406.2661), non-saturating, as softplus of logits. `hinge`: Lim & Ye 2017
-(arXiv:1705.02894). `relativistic`: Jolicoeur-Martineau 2018 (arXiv:1807.00734), real and false compared in pairs.
+(arXiv:1705.02894). `relativistic`: Jolicoeur-Martineau 2018 (arXiv:1807.00734), real and false compared in
+pairs.
 """
 
 from collections.abc import Callable
@@ -47,7 +48,7 @@ ADVERSARIAL = {
 
 
 def gradient_penalty(logits: Tensor, inputs: Tensor) -> Tensor:
-    """R1: half the squared norm of the gradient of the logits' sum, mean over items (Mescheder et al. 2018, arXiv:1801.04406).
+    """R1: half the squared norm of the logits' gradient, mean over items (arXiv:1801.04406).
 
     Args:
         logits: any shape, computed from `inputs` item by item.

@@ -1,4 +1,4 @@
-"""The rooms, one per paper: a literal dict from name to where its class and presets live, imported when asked for."""
+"""The rooms, one per paper: a literal dict from name to where it lives, imported when asked for."""
 
 import importlib
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from kinema.core.errors import UsageError, nearest
 
 
 class Room(NamedTuple):
-    """Where a system lives, as "module:attribute"; `presets` imports no torch, so that `--help` stays fast."""
+    """Where a system lives, as "module:attribute"; `presets` imports no torch, so `--help` is fast."""
 
     system: str
     presets: str
@@ -15,7 +15,9 @@ class Room(NamedTuple):
 
 
 SYSTEMS = {
-    "tgans-c": Room("kinema.systems.tgans_c.system:TGANsC", "kinema.systems.tgans_c.config:PRESETS", "caption → video"),
+    "tgans-c": Room(
+        "kinema.systems.tgans_c.system:TGANsC", "kinema.systems.tgans_c.config:PRESETS", "caption → video"
+    ),
 }
 
 
@@ -32,7 +34,9 @@ def load_presets(name: str) -> dict[str, Any]:
 
 def _room(name: str) -> Room:
     if name not in SYSTEMS:
-        raise UsageError(f"no system is called '{name}'; nearest: {nearest(name, SYSTEMS)}. See `kinema list`.")
+        raise UsageError(
+            f"no system is called '{name}'; nearest: {nearest(name, SYSTEMS)}. See `kinema list`."
+        )
     return SYSTEMS[name]
 
 

@@ -1,6 +1,7 @@
 """TGANs-C: what can be chosen, what can be asked, and the named presets. Imports no torch.
 
-Pan, Qiu, Yao, Li, Mei, "To Create What You Tell: Generating Videos from Captions", ACM MM 2017, arXiv:1804.08264.
+Pan, Qiu, Yao, Li, Mei, "To Create What You Tell: Generating Videos from Captions", ACM MM 2017,
+arXiv:1804.08264.
 """
 
 from dataclasses import dataclass, replace
@@ -41,7 +42,8 @@ class Config:
     width: int = 64
     """channels of the widest feature map; the paper's nets have 64"""
     generator: Literal["canonical", "dcgan", "vgan", "frames", "layered"] = "canonical"
-    """canonical and dcgan: the paper's; vgan: two-stream rival; frames: GAN-CLS, every frame alone; layered: ours"""
+    """canonical and dcgan: the paper's; vgan: two-stream rival; frames: GAN-CLS, every frame alone; layered:
+    ours"""
     layers: int = 1
     """moving layers of the `layered` generator"""
     activation: Literal["leaky", "relu"] = "leaky"
@@ -55,7 +57,8 @@ class Config:
 
     # Objective
     variant: Literal["frame", "c1", "c2", "cc", "ca"] = "ca"
-    """frame: frame critic alone (GAN-CLS); c1: video critic; c2: and frame critic; cc: and coherence constraint; ca: and motion critic (the paper's best)"""
+    """frame: frame critic alone (GAN-CLS); c1: video critic; c2: and frame critic; cc: and coherence
+    constraint; ca: and motion critic (the paper's best)"""
     conditional: bool = True
     """False trains without captions: the sentence vector is zero and there are no wrong captions"""
     loss: Literal["log", "hinge", "relativistic"] = "log"
@@ -104,6 +107,7 @@ class Request:
 
 _GOOD = Config(
     channels=1,
+    sentence=128,
     width=32,
     generator="layered",
     heads="projection",
@@ -120,7 +124,7 @@ _GOOD = Config(
 
 
 def tiny() -> Preset[Config]:
-    """Everything in miniature, for tests: 16 grey frames of 16x16 in seconds on a CPU. Promises no picture."""
+    """Everything in miniature, for tests: seconds on a CPU. Promises no picture."""
     config = replace(_GOOD, size=32, width=8, sentence=32, noise=16, text_steps=4)
     return Preset(config, RunSettings(steps=12, batch=8, save_every_steps=6, preview_every_steps=6), "sbmg")
 
@@ -137,11 +141,13 @@ def two() -> Preset[Config]:
 
 def paper() -> Preset[Config]:
     """The paper's networks and recipe, 16 frames of 48x48 in colour; meant for a GPU."""
-    return Preset(Config(), RunSettings(steps=50_000, batch=64, save_every_steps=1000, preview_every_steps=1000), "sbmg")
+    return Preset(
+        Config(), RunSettings(steps=50_000, batch=64, save_every_steps=1000, preview_every_steps=1000), "sbmg"
+    )
 
 
 def stable() -> Preset[Config]:
-    """The paper's networks with a gentler optimiser (2e-4, beta1 0.5) and a moving average; meant for a GPU."""
+    """The paper's networks, a gentler optimiser (2e-4, beta1 0.5), a moving average; for a GPU."""
     base = paper()
     return replace(base, config=replace(base.config, lr=2e-4, betas=(0.5, 0.999), ema_halflife_images=10_000))
 

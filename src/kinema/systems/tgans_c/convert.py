@@ -1,8 +1,9 @@
-"""Weights of the public re-implementation (miguelmartin75/txt2vid), both ways; the paper's authors released none.
+"""Weights of the public re-implementation (miguelmartin75/txt2vid), both ways.
 
-That code keeps five networks: generator, video critic, frame map, frame head, motion head. A checkpoint is a dict of their
-state dicts under any names, or one state dict alone; each part is known by its keys. It holds no text encoder in this
-layout, so imported weights need one trained beside them before they can read a caption.
+The paper's authors released none. That code keeps five networks: generator, video critic, frame map, frame
+head, motion head. A checkpoint is a dict of their state dicts under any names, or one state dict alone; each
+part is known by its keys. It holds no text encoder in this layout, so imported weights need one trained beside
+them before they can read a caption.
 """
 
 from collections.abc import Mapping
@@ -38,12 +39,16 @@ def read(checkpoint: Mapping[str, Any]) -> tuple[Config, State]:
         WeightsError: a part or a key is not of this layout.
     """
     nested = any(isinstance(value, Mapping) for value in checkpoint.values())
-    named = {k: v for k, v in checkpoint.items() if isinstance(v, Mapping)} if nested else {"file": checkpoint}
+    named = (
+        {k: v for k, v in checkpoint.items() if isinstance(v, Mapping)} if nested else {"file": checkpoint}
+    )
     found: dict[str, Mapping[str, Tensor]] = {}
     for name, state in named.items():
         part = next((p for p, (sign, _, _) in PARTS.items() if sign in state), None)
         if part is None or part in found:
-            raise WeightsError(f"'{name}' is not a further part of a TGANs-C checkpoint (its keys: {list(state)[:4]} …).")
+            raise WeightsError(
+                f"'{name}' is not a further part of a TGANs-C checkpoint (its keys: {list(state)[:4]} …)."
+            )
         found[part] = state
     ours: State = {}
     for part, state in found.items():
@@ -57,7 +62,9 @@ def read(checkpoint: Mapping[str, Any]) -> tuple[Config, State]:
     try:
         return _config(found, ours), ours
     except (KeyError, IndexError) as error:
-        raise WeightsError(f"the checkpoint looks like TGANs-C, but {error} is missing or has another shape.") from None
+        raise WeightsError(
+            f"the checkpoint looks like TGANs-C, but {error} is missing or has another shape."
+        ) from None
 
 
 def write(state: Mapping[str, Tensor]) -> dict[str, State]:
@@ -84,7 +91,9 @@ def _config(found: Mapping[str, Any], ours: State) -> Config:
         values |= {"channels": last.shape[1], "sentence": 256, "noise": first.shape[0] - 256}
     if "video" in found:
         first, last = ours["critics.video.x_map.0.weight"], ours["critics.video.head.predictor.3.weight"]
-        values |= {"channels": first.shape[1], "size": 16 * last.shape[2]} | {"width": values.get("width", first.shape[0])}
+        values |= {"channels": first.shape[1], "size": 16 * last.shape[2]} | {
+            "width": values.get("width", first.shape[0])
+        }
     if "frame" in found:
         values["legacy_2x2"] = ours["critics.frames.frame.predictor.3.weight"].shape[-1] == 2
     return Config(**values)

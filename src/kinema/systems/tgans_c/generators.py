@@ -3,6 +3,8 @@
 Every generator maps noise (B, *noise_shape) and s (B, d_s) to video (B, C, T, S, S) in [-1, 1].
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,20 +13,29 @@ from kinema.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from kinema.systems.tgans_c.config import Config
 
 
+class Generator(nn.Module):
+    """What all generators have in common: noise (B, *noise_shape) and sentences (B, d_s) become video."""
+
+    noise_shape: tuple[int, ...]
+
+
 def _activation(config: Config) -> nn.Module:
     return nn.LeakyReLU(0.2) if config.activation == "leaky" else nn.ReLU()
 
 
-def _deconv3d(config: Config, ins: int, outs: int, kernel: object = 4, stride: int = 2, padding: int = 1) -> list[nn.Module]:
+def _deconv3d(
+    config: Config, ins: int, outs: int, kernel: object = 4, stride: int = 2, padding: int = 1
+) -> list[nn.Module]:
     """Transposed 3-D convolution without bias, batch norm, activation."""
     convolution = nn.ConvTranspose3d(ins, outs, kernel, stride, padding, bias=False)  # type: ignore[arg-type]
     return [convolution, BatchNorm3d(outs), _activation(config)]
 
 
-class Canonical(nn.Module):
+class Canonical(Generator):
     """The generator as published re-implementations build it: all upsampling by 3-D transposed convolutions.
 
-    State-dict names are those of the public re-implementation; at full width, 48x48 and colour it has 24,263,548 parameters.
+    State-dict names are those of the public re-implementation; at full width, 48x48 and colour it has
+    24,263,548 parameters.
     """
 
     def __init__(self, config: Config) -> None:
@@ -48,8 +59,8 @@ class Canonical(nn.Module):
         return self.seq(x[:, :, None, None, None])
 
 
-class DCGAN(nn.Module):
-    """The layout that the paper's figure suggests: linear to one time step, then four doublings of time and space."""
+class DCGAN(Generator):
+    """The layout of the paper's figure: linear to one time step, then four doublings of time and space."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -74,11 +85,12 @@ class DCGAN(nn.Module):
         return self.seq(x)
 
 
-class VGAN(nn.Module):
+class VGAN(Generator):
     """Two streams, a still background and a moving foreground under a mask, with z replaced by [z, s].
 
-    Vondrick et al., "Generating Videos with Scene Dynamics", 2016, arXiv:1609.02612. `last_mask` keeps the mask
-    (B, 1, T, S, S) of the newest forward pass for its L1 penalty. 16 frames need a first kernel of one time step.
+    Vondrick et al., "Generating Videos with Scene Dynamics", 2016, arXiv:1609.02612. `last_mask` keeps the
+    mask (B, 1, T, S, S) of the newest forward pass for its L1 penalty. 16 frames need a first kernel of one
+    time step.
     """
 
     def __init__(self, config: Config) -> None:
@@ -112,7 +124,7 @@ class VGAN(nn.Module):
         return mask * self.foreground(moving).tanh() + (1 - mask) * still
 
 
-class Frames(nn.Module):
+class Frames(Generator):
     """GAN-CLS: each frame is generated alone from noise of its own and the shared sentence.
 
     Reed et al., "Generative Adversarial Text to Image Synthesis", 2016, arXiv:1605.05396.
@@ -153,7 +165,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
 
 class Sprite(nn.Module):
-    """A condition to one small picture with opacity: (B, C + 1, P, P), colour in [-1, 1], opacity in [0, 1]."""
+    """A condition to a small picture (B, C + 1, P, P): colour in [-1, 1], then opacity in [0, 1]."""
 
     def __init__(self, condition: int, width: int, channels: int, side: int) -> None:
         super().__init__()
@@ -161,29 +173,32 @@ class Sprite(nn.Module):
         self.start = (plan[0], side // 8, side // 8)
         self.linear = nn.Linear(condition, plan[0] * (side // 8) ** 2)
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in zip(plan, plan[1:], strict=False)
+            nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in pairwise(plan)
         )
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(c, condition) for c in plan)
         self.to_rgba = nn.Conv2d(width, channels + 1, 3, padding=1)
         ramp = torch.arange(side).minimum(torch.arange(side).flip(0)).div(side / 8).clamp(max=1)
-        self.register_buffer("window", ramp[:, None] * ramp, persistent=False)  # no hard edge may slide into view
+        self.register_buffer(
+            "window", ramp[:, None] * ramp, persistent=False
+        )  # no hard edge may slide into view
 
     def forward(self, condition: Tensor) -> Tensor:
         """(B, condition) -> (B, C + 1, P, P)."""
         x = self.linear(condition).unflatten(1, self.start)
         x = F.leaky_relu(self.norms[0](x, condition), 0.2)
-        for convolution, norm in zip(self.convolutions, self.norms[1:], strict=True):  # type: ignore[arg-type]
+        for convolution, norm in zip(self.convolutions, self.norms[1:], strict=True):
             x = convolution(F.interpolate(x, scale_factor=2.0))
             x = F.leaky_relu(norm(x, condition), 0.2)
         colour, opacity = self.to_rgba(x).float().split([self.to_rgba.out_channels - 1, 1], 1)
         return torch.cat([colour.tanh(), opacity.sigmoid() * self.window], 1)
 
 
-class Layered(nn.Module):
-    """Ours: each layer is one picture with opacity that drifts along a path; layers are put over a still background.
+class Layered(Generator):
+    """Ours: each layer is a picture with opacity that drifts along a path over a still background.
 
-    A clip of a moving thing is far simpler than 16 pictures: what it looks like is drawn once, where it is are two
-    numbers a frame. It extends the scene model of VGAN (above) by translation, and costs a fraction of 3-D convolutions.
+    A clip of a moving thing is far simpler than 16 pictures: what it looks like is drawn once, where it is
+    are two numbers a frame. It extends the scene model of VGAN (above) by translation, and costs a fraction
+    of 3-D convolutions.
     """
 
     def __init__(self, config: Config) -> None:
@@ -217,7 +232,9 @@ class Layered(nn.Module):
         """Sprites (N, C + 1, P, P) at positions (N, 2T) -> (N, C + 1, T, S, S), transparent outside."""
         n, t = len(sprites), self.frames
         zoom = self.size / self.side
-        axis = torch.linspace(-1 + 1 / self.size, 1 - 1 / self.size, self.size, device=path.device)  # pixel centres
+        axis = torch.linspace(
+            -1 + 1 / self.size, 1 - 1 / self.size, self.size, device=path.device
+        )  # pixel centres
         screen = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)  # (S, S, 2)
         grid = zoom * (screen + path.view(n * t, 1, 1, 2) / 4)  # where each screen pixel lies on the sprite
         repeated = sprites[:, None].expand(-1, t, -1, -1, -1).flatten(0, 1)
@@ -225,4 +242,10 @@ class Layered(nn.Module):
         return placed.unflatten(0, (n, t)).transpose(1, 2)
 
 
-GENERATORS = {"canonical": Canonical, "dcgan": DCGAN, "vgan": VGAN, "frames": Frames, "layered": Layered}
+GENERATORS: dict[str, type[Generator]] = {
+    "canonical": Canonical,
+    "dcgan": DCGAN,
+    "vgan": VGAN,
+    "frames": Frames,
+    "layered": Layered,
+}

@@ -1,8 +1,8 @@
 """The losses of TGANs-C, from logits of the three pairs real+, real- and syn+.
 
-Pan et al. 2017 (arXiv:1804.08264), eq. (1) to (7): only {real clip, its caption} counts as true; {real clip, a wrong
-caption} and {generated clip, its caption} are false. Each head's loss is a third of the three terms, and the losses of
-the heads are averaged.
+Pan et al. 2017 (arXiv:1804.08264), eq. (1) to (7): only {real clip, its caption} counts as true; {real clip,
+a wrong caption} and {generated clip, its caption} are false. Each head's loss is a third of the three terms,
+and the losses of the heads are averaged.
 """
 
 import torch
@@ -15,7 +15,9 @@ Logits = dict[str, Tensor]
 """head -> logits (B, places)"""
 
 
-def critic_terms(loss: str, true: Logits, wrong: Logits | None, fake: Logits, smoothing: float = 0.0) -> dict[str, Tensor]:
+def critic_terms(
+    loss: str, true: Logits, wrong: Logits | None, fake: Logits, smoothing: float = 0.0
+) -> dict[str, Tensor]:
     """What the critics pay, one term a head.
 
     Args:
@@ -30,7 +32,9 @@ def critic_terms(loss: str, true: Logits, wrong: Logits | None, fake: Logits, sm
         falses = [pair[head] for pair in (wrong, fake) if pair is not None]
         real = objective.true(true[head])
         if smoothing:
-            real = real + smoothing * true[head].mean()  # softplus(-x) + a·x is the cross-entropy to the label 1 - a
+            real = (
+                real + smoothing * true[head].mean()
+            )  # softplus(-x) + a·x is the cross-entropy to the label 1 - a
         false = [objective.false(logits, true[head]) for logits in falses]
         if loss == "log":  # eq. (2), (3), (5): -1/3 [log D(real+) + log(1 - D(real-)) + log(1 - D(syn+))]
             terms[head] = (real + sum(false)) / (1 + len(false)) / len(true)
@@ -40,7 +44,7 @@ def critic_terms(loss: str, true: Logits, wrong: Logits | None, fake: Logits, sm
 
 
 def generator_terms(loss: str, fake: Logits, true: Logits | None) -> dict[str, Tensor]:
-    """What the generator pays, one term a head: -1/heads · log D(syn+) (eq. (7)); `true` for relativistic losses only."""
+    """What the generator pays, one term a head, eq. (7); only relativistic losses read `true`."""
     fool = ADVERSARIAL[loss].fool
     return {head: fool(fake[head], fake[head] if true is None else true[head]) / len(fake) for head in fake}
 
@@ -57,17 +61,22 @@ def coherence(maps: Tensor) -> Tensor:
 def sameness(fake: Tensor, other: Tensor, real: Tensor) -> Tensor:
     """Zero when two generated clips differ as much as a generated and a real one do, one when they are equal.
 
-    A bounded form of the diversity terms of Yang et al. 2019 (arXiv:1901.09024) and Mao et al. 2019 (arXiv:1903.05628).
+    A bounded form of the diversity terms of Yang et al. 2019 (arXiv:1901.09024) and Mao et al. 2019
+    (arXiv:1903.05628).
 
     Args:
-        fake: generated clips (B, C, T, S, S). other: the same captions, other noise. real: real clips of these captions.
+        fake: generated clips (B, C, T, S, S).
+        other: clips of the same captions from other noise.
+        real: real clips of these captions.
     """
     to_real = (fake.detach() - real).abs().flatten(1).mean(1).clamp_min(1e-6)  # (B)
     return F.relu(1 - (fake - other).abs().flatten(1).mean(1) / to_real).mean()
 
 
 def condition_share(true: Logits, wrong: Logits) -> Tensor:
-    """How far a change of caption moves the logits, relative to their spread: near 0, the critics ignore the caption."""
+    """How far a wrong caption moves the logits, relative to their spread; near 0: captions are ignored."""
     moved = torch.stack([(true[h] - wrong[h]).abs().mean() for h in true])
-    spread = torch.stack([true[h].std().clamp_min(1e-6) if true[h].numel() > 1 else true[h].abs().mean() for h in true])
+    spread = torch.stack(
+        [true[h].std().clamp_min(1e-6) if true[h].numel() > 1 else true[h].abs().mean() for h in true]
+    )
     return (moved / spread).mean().detach()

@@ -1,9 +1,10 @@
 """Critics of TGANs-C: is the clip, a frame, a motion real, and does it fit the sentence?
 
-Pan et al. 2017 (arXiv:1804.08264), section 3.3. Names in the state dict are those of the public re-implementation. Where we
-differ: frames are folded into the batch, features are computed once and compared with several sentences, and besides
-concatenation (the paper's) a sentence can meet the features in an inner product (Miyato & Koyama 2018, arXiv:1802.05637).
-Generators stand in generators.py, the text encoder in text.py.
+Pan et al. 2017 (arXiv:1804.08264), section 3.3. Names in the state dict are those of the public
+re-implementation. Where we differ: frames are folded into the batch, features are computed once and compared
+with several sentences, and besides concatenation (the paper's) a sentence can meet the features in an inner
+product (Miyato & Koyama 2018, arXiv:1802.05637). Generators stand in generators.py, the text encoder in
+text.py.
 """
 
 from typing import NamedTuple
@@ -43,21 +44,26 @@ def _leaky() -> nn.Module:
 class JointHead(nn.Module):
     """The paper's head: map and sentence concatenated on channels, then one logit a map.
 
-    Frame and motion heads first recombine channels (`mix`); the video head, whose map went through one more norm, does not.
+    Frame and motion heads first recombine channels (`mix`); the video head, whose map went through one more
+    norm, does not.
     """
 
     def __init__(self, config: Config, mix: bool) -> None:
         super().__init__()
         c, d, bias = 8 * config.width, config.sentence, config.critic_norm != "batch"
         convolution = nn.Conv2d(c, c, 1, bias=bias)
-        self.mix = nn.Sequential(*_normed(config, convolution, BatchNorm2d(c)), _leaky()) if mix else nn.Identity()
+        self.mix = (
+            nn.Sequential(*_normed(config, convolution, BatchNorm2d(c)), _leaky()) if mix else nn.Identity()
+        )
         self.sent_map = nn.Sequential(*_normed(config, nn.Linear(d, d), BatchNorm1d(d)), _leaky())
         joint = nn.Conv2d(c + d, c, 1, bias=bias)
         if mix and config.legacy_2x2:
             last = nn.Conv2d(c, 1, 2, 2, bias=False)
         else:
             last = nn.Conv2d(c, 1, config.size // 16, bias=bias)
-        self.predictor = nn.Sequential(*_normed(config, joint, BatchNorm2d(c)), _leaky(), _unnormed(config, last))
+        self.predictor = nn.Sequential(
+            *_normed(config, joint, BatchNorm2d(c)), _leaky(), _unnormed(config, last)
+        )
 
     def forward(self, maps: Tensor, s: Tensor) -> Tensor:
         """Maps (B, F, C, h, w), sentences (B, d_s) -> logits (B, F)."""
@@ -71,8 +77,8 @@ class JointHead(nn.Module):
 class ProjectionHead(nn.Module):
     """logit = w·h + <V s, h>, where h is one vector a map, from a convolution of the map's full extent.
 
-    Summing the map over its positions, as image critics do, would hide where a thing is, and the generator would put it
-    at the same place every time.
+    Summing the map over its positions, as image critics do, would hide where a thing is, and the generator
+    would put it at the same place every time.
     """
 
     def __init__(self, config: Config, mix: bool) -> None:
@@ -87,7 +93,7 @@ class ProjectionHead(nn.Module):
         """Maps (B, F, C, h, w), sentences (B, d_s) -> logits (B, F)."""
         b, f = maps.shape[:2]
         h = self.whole(nn.functional.leaky_relu(maps.flatten(0, 1), 0.2)).float()  # (B F, C, 1, 1)
-        h = nn.functional.leaky_relu(h, 0.2).view(b, f, -1)
+        h = nn.functional.leaky_relu(h, 0.2).reshape(b, f, -1)
         with torch.autocast(h.device.type, enabled=False):
             return self.real(h).squeeze(2) + (self.fits(s.float())[:, None] * h).sum(2)
 
@@ -96,7 +102,10 @@ HEADS = {"concat": JointHead, "projection": ProjectionHead}
 
 
 class VideoCritic(nn.Module):
-    """D0: 3-D convolutions over the whole clip, then a head. 11,489,280 parameters at full width, 48x48, colour."""
+    """D0: 3-D convolutions over the whole clip, then a head.
+
+    11,489,280 parameters at full width, 48x48 and colour.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -148,7 +157,9 @@ class Critics(nn.Module):
         """Video (B, C, T, S, S) -> features; `phase` is the first frame looked at when frames are skipped."""
         return Features(
             self.video.maps(video) if self.video is not None else None,
-            self.frames.maps(video[:, :, phase % self.stride :: self.stride]) if self.frames is not None else None,
+            self.frames.maps(video[:, :, phase % self.stride :: self.stride])
+            if self.frames is not None
+            else None,
         )
 
     def logits(self, seen: Features, s: Tensor) -> dict[str, Tensor]:
@@ -156,7 +167,7 @@ class Critics(nn.Module):
         out = {}
         if self.video is not None:
             out["video"] = self.video.head(seen.video, s)
-        if self.frames is not None:
+        if self.frames is not None and seen.frames is not None:
             out["frame"] = self.frames.frame(seen.frames, s)
             if self.frames.motion is not None:
                 out["motion"] = self.frames.motion(seen.frames[:, 1:] - seen.frames[:, :-1], s)

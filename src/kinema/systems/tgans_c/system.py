@@ -1,8 +1,8 @@
 """TGANs-C: the update of the paper, and its use.
 
-Pan, Qiu, Yao, Li, Mei, "To Create What You Tell: Generating Videos from Captions", ACM MM 2017, arXiv:1804.08264.
-Where we differ: the generator's term comes from one forward pass shared with the critics when `updates` is
-`simultaneous`; what else differs is an option of `Config` whose default is the paper's.
+Pan, Qiu, Yao, Li, Mei, "To Create What You Tell: Generating Videos from Captions", ACM MM 2017,
+arXiv:1804.08264. Where we differ: the generator's term comes from one forward pass shared with the critics
+when `updates` is `simultaneous`; what else differs is an option of `Config` whose default is the paper's.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -19,9 +19,16 @@ from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import gradient_penalty
-from kinema.systems.tgans_c.config import Config, Request
+from kinema.systems.tgans_c import config as settings
 from kinema.systems.tgans_c.generators import GENERATORS, VGAN
-from kinema.systems.tgans_c.losses import Logits, coherence, condition_share, critic_terms, generator_terms, sameness
+from kinema.systems.tgans_c.losses import (
+    Logits,
+    coherence,
+    condition_share,
+    critic_terms,
+    generator_terms,
+    sameness,
+)
 from kinema.systems.tgans_c.networks import Critics
 from kinema.systems.tgans_c.text import TextDecoder, TextEncoder, Vocabulary, collect_words, reconstruction
 
@@ -32,11 +39,12 @@ class TGANsC(System):
     """A caption and noise become a short clip."""
 
     name = "tgans-c"
-    Config = Config
-    Request = Request
+    Config = settings.Config
+    Request = settings.Request
     metrics = ("caption_fidelity", "fd_judge", "fd_random")
+    serving = ("text_encoder", "generator")
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: settings.Config) -> None:
         super().__init__()
         if config.size % 16 or config.frames % 16:
             raise UsageError(f"size and frames are multiples of 16, not {config.size} and {config.frames}.")
@@ -52,7 +60,7 @@ class TGANsC(System):
             self.critics.apply(_normal_init)
 
     @classmethod
-    def adapt(cls, config: Config, data: Any) -> Config:
+    def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
         """Take the vocabulary from the data."""
         return replace(config, words=tuple(data.vocabulary) or collect_words(data.captions))
 
@@ -61,7 +69,9 @@ class TGANsC(System):
         c = self.config
         trained: list[nn.Module] = [self.generator, *([self.text_encoder] if c.finetune_text else [])]
         return {
-            "text": Player([self.text_encoder, self.text_decoder], c.text_lr, betas=(0.9, 0.999), clip_norm=5.0),
+            "text": Player(
+                [self.text_encoder, self.text_decoder], c.text_lr, betas=(0.9, 0.999), clip_norm=5.0
+            ),
             "critic": Player([self.critics], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
             "generator": Player(
                 trained, c.lr, c.betas, ema_halflife_images=c.ema_halflife_images, decay_from=c.decay_from
@@ -69,7 +79,7 @@ class TGANsC(System):
         }
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Generator[Losses, None, None]:
-        """The text encoder's auto-encoding first; from then on critics and generator in turn, or both at once."""
+        """Auto-encoding of text first; from then on critics and generator, in turn or at once."""
         c, real = self.config, batch["video"]
         if progress.step < c.text_steps:
             yield {"text": {"reconstruction": self.reconstruct(batch["caption"])}}
@@ -89,12 +99,13 @@ class TGANsC(System):
             critic, logits = self.critic_losses(real, fake, s, wrong, progress)
             yield {"critic": critic, "generator": self.generator_losses(real, fake, s, progress, logits)}
 
-    # ---- the objective ----------------------------------------------------------------------------------------------
+    # ---- the objective
+    # ----------------------------------------------------------------------------------------------
 
     def critic_losses(
         self, real: Tensor, fake: Tensor, s: Tensor, wrong: Tensor | None, progress: Progress
     ) -> tuple[dict[str, Tensor], tuple[Logits, Logits, Tensor | None]]:
-        """Terms of L_D, and for reuse the logits of syn+ and real+ and the frame maps of the generated clips."""
+        """Terms of L_D; for reuse, logits of syn+ and real+ and the frame maps of generated clips."""
         c = self.config
         penalised = c.r1 > 0 and progress.step % c.r1_every == 0
         real = real.detach().requires_grad_(penalised)
@@ -120,7 +131,7 @@ class TGANsC(System):
         progress: Progress,
         known: tuple[Logits, Logits, Tensor | None] | None = None,
     ) -> dict[str, Tensor]:
-        """Terms of L_G, eq. (7); `known` are the logits and maps that `critic_losses` gave for the same `fake`."""
+        """Terms of L_G, eq. (7); `known` is what `critic_losses` gave for the same `fake`."""
         c, true = self.config, None
         if known is not None:
             logits, true, maps = known
@@ -142,7 +153,8 @@ class TGANsC(System):
             terms["mask"] = MASK_WEIGHT * self.generator.last_mask.float().abs().mean()
         return terms
 
-    # ---- text -------------------------------------------------------------------------------------------------------
+    # ---- text
+    # -------------------------------------------------------------------------------------------------------
 
     def reconstruct(self, captions: Sequence[str]) -> Tensor:
         """Loss of the sequence auto-encoder on these captions (scalar)."""
@@ -164,16 +176,21 @@ class TGANsC(System):
         """Where the networks are."""
         return next(self.parameters()).device
 
-    # ---- use --------------------------------------------------------------------------------------------------------
+    # ---- use
+    # --------------------------------------------------------------------------------------------------------
 
-    def run(self, request: Request) -> Video | Batch:
+    def run(self, request: settings.Request) -> Video | Batch:
         """One clip, or a batch of clips sentence by sentence."""
         c = self.config
         for name, wanted, trained in (("frames", request.frames, c.frames), ("size", request.size, c.size)):
             if wanted not in (None, trained):
-                raise UsageError(f"these weights make clips with {name} {trained}, not {wanted}; train others for that.")
+                raise UsageError(
+                    f"these weights make clips with {name} {trained}, not {wanted}; train others for that."
+                )
         if not request.caption:
-            raise UsageError("no caption was given; say what shall move, e.g. 'digit 7 is moving left and right .'")
+            raise UsageError(
+                "no caption was given; say what shall move, e.g. 'digit 7 is moving left and right .'"
+            )
         if request.n < 1:
             raise UsageError(f"n is the number of clips for each caption, at least 1, not {request.n}.")
         for caption in request.caption:
@@ -185,7 +202,10 @@ class TGANsC(System):
 
     @torch.no_grad()
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
-        """One clip for every caption and seed: uint8 (N, T, S, S, 3). A clip depends on its own caption and seed only."""
+        """One clip for every caption and seed: uint8 (N, T, S, S, 3).
+
+        A clip depends on its own caption and seed only.
+        """
         was_training = self.training
         self.eval()
         out = []
@@ -210,11 +230,25 @@ class TGANsC(System):
 
     @torch.no_grad()
     def judge(self, clips: Tensor, captions: Sequence[str]) -> Tensor:
-        """D0's logits (B,) that clips (B, C, T, S, S) in [-1, 1] are real and fit; for the generative adversarial metric."""
+        """D0's logits (B,) that clips (B, C, T, S, S) in [-1, 1] are real and fit, as GAM needs them."""
         critic = self.critics.video
         if critic is None:
-            raise UsageError("this run has no video critic (variant 'frame'), so it cannot be compared by GAM.")
+            raise UsageError(
+                "this run has no video critic (variant 'frame'), so it cannot be compared by GAM."
+            )
         return critic.head(critic.maps(clips.to(self.device)), self.sentences(captions)).mean(1)
+
+    def export_module(self) -> tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]:
+        """The generator for ONNX: module, example inputs, names of inputs and outputs."""
+        z, s = self.noise([0, 1]), torch.zeros(2, self.config.sentence, device=self.device)
+        return self.generator.eval(), (z, s), ["noise", "sentence"], ["video"]
+
+    @staticmethod
+    def bench_jobs(device: str) -> list[Any]:
+        """What `kinema bench` measures."""
+        from kinema.systems.tgans_c.bench import jobs
+
+        return list(jobs(device))
 
 
 def clip_seed(seed: int, index: int) -> int:

@@ -1,8 +1,9 @@
 """Words to a sentence vector: vocabulary and the recurrent encoder with its auto-encoding decoder.
 
-Pan et al. 2017 (arXiv:1804.08264), section 3.1: words -> bi-directional LSTM -> LSTM -> s. We pretrain it as a sequence
-auto-encoder. Where we differ: s is standardised by running statistics over the training sentences, because sentences that
-differ in one word have nearly equal raw vectors, and a critic that compares them raw ignores the caption for long.
+Pan et al. 2017 (arXiv:1804.08264), section 3.1: words -> bi-directional LSTM -> LSTM -> s. We pretrain it as
+a sequence auto-encoder. Where we differ: s is standardised by running statistics over the training
+sentences, because sentences that differ in one word have nearly equal raw vectors, and a critic that
+compares them raw ignores the caption for long.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,7 +49,9 @@ class Vocabulary:
         """Raise `UsageError` for a caption that is empty, too long, or holds a word never trained on."""
         words = split_words(caption)
         if not words:
-            raise UsageError("the caption is empty; give a sentence such as 'digit 7 is moving left and right .'")
+            raise UsageError(
+                "the caption is empty; give a sentence such as 'digit 7 is moving left and right .'"
+            )
         if len(words) > MAX_WORDS:
             raise UsageError(f"the caption has {len(words)} words; at most {MAX_WORDS} are read.")
         for word in words:
@@ -89,8 +92,8 @@ class TextEncoder(nn.Module):
 class TextDecoder(nn.Module):
     """LSTM + linear that says the sentence again from s alone; dropped after pretraining.
 
-    It is shown s at every word and none of the words before: with them, it learns the grammar first and needs thousands
-    of steps to find that s could tell it the rest.
+    It is shown s at every word and none of the words before: with them, it learns the grammar first and
+    needs thousands of steps to find that s could tell it the rest.
     """
 
     def __init__(self, words: int, width: int = 256) -> None:
