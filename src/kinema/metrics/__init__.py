@@ -1,1 +1,9 @@
 """Feature extractors, statistics and scores: the same protocol for every system."""
+
+METRICS = {
+    "caption_fidelity": "kinema.metrics.measures:caption_fidelity",
+    "fd_judge": "kinema.metrics.measures:fd_judge",
+    "fd_random": "kinema.metrics.measures:fd_random",
+    "fd_pixels": "kinema.metrics.measures:fd_pixels",
+}
+"""name -> "module:function" of (system, data, *, n, seed, log) -> list[Row], imported when asked for"""
