@@ -21,20 +21,21 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(what: str | Path, *, device: str = "auto") -> Loaded:
+def load(what: str | Path, *, device: str = "auto", precision: str = "auto") -> Loaded:
     """Load trained weights, ready to run.
 
     Args:
         what: the name of bundled weights (`kinema list --weights`), a system's name for its first bundled
             weights, a run folder, an exported folder, or `hf://user/repo`.
         device: auto, cpu, cuda or cuda:N.
+        precision: auto (bf16 where the hardware has it), bf16 or fp32.
 
     Returns:
         The loaded system; `.run(**request)` gives an `Image`, a `Video` or a `Batch` with its provenance.
     """
     from kinema.apps.loading import load as load_weights
 
-    return load_weights(what, device=device)
+    return load_weights(what, device=device, precision=precision)
 
 
 def _write(result: _results.Result, path: Path) -> Path:

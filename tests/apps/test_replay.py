@@ -26,6 +26,16 @@ def test_every_format_can_be_made_again(kinema, trained: Path, name: str) -> Non
     assert Path(facts["out"]).exists()
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_the_precision_is_repeated_whatever_the_machine_prefers(
+    kinema, trained: Path, precision: str
+) -> None:
+    make(kinema, trained, "p.mp4", "--precision", precision)
+    facts = json.loads(kinema("replay", "p.mp4", "--json").out)
+    assert facts["identical"] is True
+    assert facts["provenance"]["precision"] == precision
+
+
 def test_one_clip_of_a_folder_of_several(kinema, trained: Path) -> None:
     make(kinema, trained, "many", "--n", "3")
     said = kinema("replay", "many/001.mp4", "--out", "one.npz", "--json")

@@ -26,6 +26,7 @@ def test_python_gives_a_video_that_says_where_it_comes_from(trained: Path) -> No
     assert said["request"] == {"caption": [SEVEN], "n": 1, "seed": 1}
     assert said["seed"] == 1
     assert said["version"] == package.__version__
+    assert said["precision"] in ("bf16", "fp32")
     assert said["pixels_sha256"] == pixels_hash(video)
     assert len(said["weights_sha256"]) == 64
 
@@ -65,6 +66,7 @@ def test_captions_from_a_file(kinema, trained: Path) -> None:
         (["--caption", SIX, "--out", "x.avi"], 1, "x.avi"),
         (["--caption", SIX, "--out", "empty.txt/x.mp4"], 1, "not writable"),
         (["--caption", SIX, "--out", "full"], 1, "holds other files ('precious')"),
+        (["--caption", SIX, "--precision", "fp8"], 2, "precision is auto, bf16 or fp32"),
         (["--caption", SIX, "--device", "tpu"], 2, "device is auto, cpu, cuda"),
         (["--caption", SIX, "--seeed", "3"], 2, "--seed"),
     ],

@@ -33,7 +33,7 @@ Research, teaching and demonstration of the method on data like that above. They
 """
 
 
-def write_card(out: Path, run: Path, about: dict[str, Any]) -> dict[str, float]:
+def write_card(out: Path, name: str, run: Path, about: dict[str, Any]) -> dict[str, float]:
     """Write the card from what the run folder recorded; returns the scores of the system itself."""
     machine, source, found = (read_json(run / name) for name in ("environment.json", "config.json", SCORES))
     data = about.get("data") or {}
@@ -41,7 +41,7 @@ def write_card(out: Path, run: Path, about: dict[str, Any]) -> dict[str, float]:
     rows = found.get("rows", [])
     command = shlex.join(["kinema", *machine.get("command", [""])[1:]])
     text = CARD.format(
-        name=out.name,
+        name=name,
         system=about["system"],
         version=about["version"],
         command=command,

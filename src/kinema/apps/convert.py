@@ -87,8 +87,6 @@ def first_fitting(
 
 def write(flags: Options, layout: str, config: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Check the tensors against the system and write the folder; returns what config.json says besides."""
-    from safetensors.torch import save_file
-
     system = load_class(flags.name)(config)
     wanted = system.state_dict()
     parts = complete_parts(set(state), list(wanted))
@@ -109,7 +107,7 @@ def write(flags: Options, layout: str, config: Any, state: dict[str, Any]) -> di
         },
     }
     flags.out.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous().clone() for key, value in state.items()}, flags.out / weights.FILE)
+    weights.write_tensors(state, flags.out / weights.FILE)
     write_text(flags.out / "config.json", json.dumps(about, indent=2) + "\n")
     lacking = sorted({key.split(".")[0] for key in wanted if key not in state})
     return {

@@ -81,7 +81,7 @@ def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:
     for name in names:
         module, _, function = METRICS[name].partition(":")
         measure = getattr(importlib.import_module(module), function)
-        rows += measure(loaded.system, data, n=flags.n, seed=flags.seed, log=say.remark)
+        rows += measure(loaded, data, n=flags.n, seed=flags.seed, log=say.remark)
     return rows
 
 
@@ -137,7 +137,7 @@ def error_on_samples(judge: Loaded, maker: Loaded, data: Any, n: int, seed: int)
     for start in range(0, n, BATCH):
         indices = range(start, min(start + BATCH, n))
         captions = data.batch(indices)["caption"]
-        pixels = torch.from_numpy(maker.system.generate(captions, [seed * n + i for i in indices]))
+        pixels = torch.from_numpy(maker.generate(captions, [seed * n + i for i in indices]))
         video = pixels[..., :channels].permute(0, 4, 1, 2, 3).float() / 127.5 - 1  # (B, C, T, H, W)
         wrong += int((judge.system.judge(video, captions) > 0).sum())
     return wrong / n

@@ -1,6 +1,9 @@
 """`kinema export`: a run for onnxruntime, or its weights alone at half the size; both can be loaded again."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -46,10 +49,33 @@ def main(args: list[str]) -> int:
     folder, _ = weights.find(flags.weights)
     if (folder / weights.ONNX).exists():
         raise UsageError(f"{flags.weights} is an exported folder already; export the run that it came from.")
-    loaded = load(flags.weights, device="cpu")
-    flags.out.mkdir(parents=True, exist_ok=True)
+    loaded = load(flags.weights, device="cpu", precision="fp32")
+    with fresh_folder(flags.out) as out:
+        facts = write(flags, loaded, folder, out)
+    text = f"{flags.out}: {facts['megabytes']:.1f} MB, largest difference {facts['max_abs_diff']:.1e}"
+    say.result(facts, text, flags.json)
+    return 0
+
+
+@contextmanager
+def fresh_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when all went well, and leaves no trace otherwise."""
+    made = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(made, ignore_errors=True)  # of an export that was killed
+    made.mkdir(parents=True)
+    try:
+        yield made
+        if out.exists():
+            out.rmdir()
+        made.rename(out)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def write(flags: Options, loaded: Loaded, folder: Path, out: Path) -> dict[str, Any]:
+    """Weights, description and card into `out`; returns what to report."""
     kept = serving(loaded)
-    facts = to_onnx(loaded, kept, flags.out) if flags.to == "onnx" else to_half(loaded, kept, flags.out)
+    facts = to_onnx(loaded, kept, out) if flags.to == "onnx" else to_half(loaded, kept, out)
     about = {
         "system": loaded.name,
         "version": __version__,
@@ -60,14 +86,11 @@ def main(args: list[str]) -> int:
         "licence": flags.licence,
         "default": flags.default,
     }
-    scores = write_card(flags.out, folder, about)
-    about |= {"scores": scores, "weights_sha256": weights.hash_of(flags.out)}
-    write_text(flags.out / "config.json", json.dumps(about, indent=2) + "\n")
-    megabytes = sum(path.stat().st_size for path in weights.files_of(flags.out)) / 1e6
-    facts = {"out": str(flags.out), "to": flags.to, "megabytes": round(megabytes, 2), **facts}
-    error = f", largest difference {facts['max_abs_diff']:.1e}"
-    say.result(facts, f"{flags.out}: {megabytes:.1f} MB{error}", flags.json)
-    return 0
+    scores = write_card(out, flags.out.name, folder, about)
+    about |= {"scores": scores, "weights_sha256": weights.hash_of(out)}
+    write_text(out / "config.json", json.dumps(about, indent=2) + "\n")
+    megabytes = sum(path.stat().st_size for path in weights.files_of(out)) / 1e6
+    return {"out": str(flags.out), "to": flags.to, "megabytes": round(megabytes, 2), **facts}
 
 
 def serving(loaded: Loaded) -> dict[str, Any]:
@@ -80,7 +103,6 @@ def serving(loaded: Loaded) -> dict[str, Any]:
 def to_half(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
     """Write the tensors in half precision."""
     import torch
-    from safetensors.torch import save_file
 
     small = {k: v.half() if v.dtype == torch.float32 else v for k, v in kept.items()}
     wrong = [key for key, value in small.items() if not value.float().isfinite().all()]
@@ -88,7 +110,7 @@ def to_half(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
         raise WeightsError(
             f"'{wrong[0]}' of {loaded.weights} holds numbers that are not finite in half precision."
         )
-    save_file({key: value.contiguous().clone() for key, value in small.items()}, out / weights.FILE)
+    weights.write_tensors(small, out / weights.FILE)
     error = max(
         (float((v.float() - small[k].float()).abs().max()) for k, v in kept.items() if v.numel()), default=0.0
     )
@@ -97,8 +119,6 @@ def to_half(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
 
 def to_onnx(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
     """Write model.onnx, compare it with PyTorch, and put the tensors that it does not hold beside it."""
-    from safetensors.torch import save_file
-
     if not hasattr(loaded.system, "export_module"):
         raise UsageError(f"{loaded.name} has no part that can be exported to ONNX; `--to weights` works.")
     module, examples, inputs, outputs = loaded.system.export_module()
@@ -107,8 +127,8 @@ def to_onnx(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
     error = compare(module, examples, inputs, session(out))
     if error > TOLERANCE:
         raise KinemaError(f"onnxruntime differs from PyTorch by {error:.1e}, more than {TOLERANCE:.0e}.")
-    rest = {k: v.contiguous().clone() for k, v in kept.items() if not weights.is_part(k, [name])}
-    save_file(rest, out / weights.FILE)
+    rest = {key: value for key, value in kept.items() if not weights.is_part(key, [name])}
+    weights.write_tensors(rest, out / weights.FILE)
     return {"modules": sorted({key.split(".")[0] for key in rest}), "inputs": inputs, "max_abs_diff": error}
 
 
@@ -173,7 +193,12 @@ def compare(module: Any, examples: tuple[Any, ...], inputs: list[str], model: An
     for given in (examples, tuple(torch.cat([x, x[:1]]) for x in examples)):
         with torch.no_grad():
             wanted = module(*given)
-        got = model.run(None, {name: x.numpy() for name, x in zip(inputs, given, strict=True)})
+        try:
+            got = model.run(None, {name: x.numpy() for name, x in zip(inputs, given, strict=True)})
+        except Exception as error:  # onnxruntime's errors have no common class
+            raise KinemaError(
+                f"onnxruntime does not run the exported model with batch {len(given[0])}: {error}"
+            ) from None
         for a, b in zip([wanted] if torch.is_tensor(wanted) else wanted, got, strict=True):
             largest = max(largest, float((a - torch.from_numpy(b)).abs().max()))
     return largest

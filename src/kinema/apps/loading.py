@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import typing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ class Loaded:
     """SHA-256 of the weights file"""
     about: dict[str, Any]
     """what config.json says: system, version, config, settings, data"""
+    device: str = "cpu"
+    """where it computes"""
+    precision: str = "fp32"
+    """in which it computes: bf16 or fp32; recorded, because it changes the last digit of a pixel"""
 
     def run(self, **request: Any) -> Result:
         """Run a request, given as the fields of the system's `Request`.
@@ -60,16 +65,17 @@ class Loaded:
             "weights_sha256": self.weights_hash,
             "request": to_dict(request),
             "seed": getattr(request, "seed", None),
+            "precision": self.precision,
             "version": __version__,
             "pixels_sha256": pixels_hash(result),
         }
         return result
 
     def _make(self, request: Any) -> Result:
-        from kinema.engine.devices import choose_precision, ran_out_of_memory
+        from kinema.engine.devices import ran_out_of_memory
 
         try:
-            with choose_precision("auto", next(self.system.parameters()).device)():
+            with self.context():
                 result: Result = self.system.run(request)
         except (MemoryError, RuntimeError) as error:
             if not ran_out_of_memory(error):
@@ -77,13 +83,29 @@ class Loaded:
             raise KinemaError("Out of memory; ask for fewer at a time (n), or take --device cpu.") from None
         return result
 
+    def generate(self, captions: list[str], seeds: list[int]) -> Any:
+        """Clips uint8 (N, T, H, W, C) for scoring, computed as `run` computes."""
+        with self.context():
+            return self.system.generate(captions, seeds)
 
-def load(what: str | Path, *, device: str = "auto") -> Loaded:
+    def context(self) -> AbstractContextManager[object]:
+        """The precision, as a context."""
+        import torch
+
+        from kinema.engine.devices import choose_precision
+
+        return choose_precision(self.precision, torch.device(self.device))()
+
+
+def load(what: str | Path, *, device: str = "auto", precision: str = "auto") -> Loaded:
     """Load weights by name or folder; see `kinema.load`."""
     folder, shown = weights.find(what)
     about = weights.read_about(folder)
+    onnx = (folder / weights.ONNX).is_file()  # computes by itself, on the CPU in fp32
+    device = pick_device("cpu" if onnx else device)
+    precision = pick_precision("fp32" if onnx else precision, device)
     system = build(folder, about, device)
-    return Loaded(system, about["system"], shown, weights.hash_of(folder), about)
+    return Loaded(system, about["system"], shown, weights.hash_of(folder), about, device, precision)
 
 
 def build(folder: Path, about: dict[str, Any], device: str = "auto") -> Any:
@@ -119,6 +141,17 @@ def pick_device(name: str) -> str:
             f"device '{name}' was asked for, and this machine has {torch.cuda.device_count()} CUDA devices."
         )
     return name
+
+
+def pick_precision(name: str, device: str) -> str:
+    """`auto` as bf16 where the hardware has it, else fp32; anything else is checked."""
+    import torch
+
+    from kinema.engine.devices import has_bf16
+
+    if name not in ("auto", "bf16", "fp32"):
+        raise UsageError(f"precision is auto, bf16 or fp32, not '{name}'.")
+    return name if name != "auto" else "bf16" if has_bf16(torch.device(device)) else "fp32"
 
 
 def make_request(kind: type[Any], values: dict[str, Any]) -> Any:

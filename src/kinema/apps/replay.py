@@ -45,7 +45,7 @@ def main(args: list[str]) -> int:
     written = result.save(out)
     facts = {"file": str(flags.file), "out": str(written), "identical": identical, "provenance": record}
     verdict = (
-        "identical pixels" if identical else "different pixels: another machine, version or precision made it"
+        "identical pixels" if identical else "different pixels: another machine, device or version made it"
     )
     say.result(facts, f"{written}: {verdict}", flags.json)
     return 0 if identical else 1
@@ -77,7 +77,7 @@ def run_again(record: dict[str, Any], flags: Options) -> Result:
             f"the weights in '{where}' are not those that made {flags.file} (SHA-256 {found[:12]}…, "
             f"the record says {record['weights_sha256'][:12]}…); name the right ones with --weights DIR."
         )
-    loaded = load(where, device=flags.device)
+    loaded = load(where, device=flags.device, precision=record.get("precision", "auto"))
     return loaded.run_request(make_request(loaded.system.Request, record["request"]))
 
 

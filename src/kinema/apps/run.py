@@ -24,6 +24,8 @@ class Options:
     """file to write, its suffix chooses the format (mp4 webm gif apng png npz); without suffix a folder"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
+    precision: str = "auto"
+    """auto (bf16 where the hardware has it), bf16 or fp32"""
     json: bool = False
     """print what was made as JSON"""
 
@@ -51,7 +53,7 @@ def main(args: list[str]) -> int:
     if flags.out:
         check_ending(flags.out)
         check_writable(flags.out)
-    loaded = load(flags.weights or name, device=flags.device)
+    loaded = load(flags.weights or name, device=flags.device, precision=flags.precision)
     if flags.weights and loaded.name != system_of(name):
         raise UsageError(f"{flags.weights} holds weights of {loaded.name}, not of {system_of(name)}.")
     started = time.perf_counter()

@@ -13,6 +13,7 @@ from typing import Any
 
 import kinema
 from kinema.core.errors import UsageError, WeightsError, nearest
+from kinema.core.files import disk_errors
 from kinema.systems import SYSTEMS
 
 BUNDLED = Path(kinema.__file__).parent / "weights"
@@ -122,6 +123,15 @@ def read_tensors(path: Path) -> dict[str, Any]:
         return dict(load_file(path))
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is truncated or not a safetensors file ({error}).") from None
+
+
+def write_tensors(tensors: dict[str, Any], path: Path) -> None:
+    """Write a safetensors file that everyone may read."""
+    from safetensors.torch import save_file
+
+    with disk_errors(path.parent):
+        save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, path)
+        path.chmod(0o644)  # the library makes it readable to its owner alone
 
 
 def fill(system: Any, folder: Path, about: dict[str, Any]) -> None:
