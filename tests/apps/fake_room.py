@@ -59,20 +59,21 @@ class Fake(System):
     Config = Config
     Request = Request
     metrics = ("fd_pixels",)
-    serving = ("painter",)
+    serving = ("colour", "painter")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.painter = Painter(config)
         self.critic = nn.Linear(8, 3)
+        self.colour = nn.Linear(1, 1)
 
     @classmethod
     def adapt(cls, config: Config, data: Any) -> Config:
         return replace(config, words=tuple(sorted({w for c in data.captions for w in c.split()})))
 
     def players(self) -> dict[str, Player]:
-        return {"painter": Player([self.painter], 1e-2)}
+        return {"painter": Player([self.painter, self.colour], 1e-2)}
 
     def step(self, batch: dict[str, Any], progress: Any) -> Any:
         made = self.painter(progress.randn(8))
@@ -91,7 +92,9 @@ class Fake(System):
     @torch.no_grad()
     def generate(self, captions: list[str], seeds: list[int]) -> np.ndarray:
         noise = torch.stack([torch.randn(8, generator=torch.Generator().manual_seed(s)) for s in seeds])
-        pixels = (self.painter(noise) * 127.5 + 127.5).round().byte()  # (N, C, T, S, S)
+        pixels = (
+            (self.painter(noise) * (127.5 + 0 * self.colour.weight) + 127.5).round().byte()
+        )  # (N, C, T, S, S)
         return pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy().copy()
 
     def preview(self, batch: dict[str, Any]) -> Batch:

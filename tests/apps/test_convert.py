@@ -136,7 +136,12 @@ def test_a_published_checkpoint_becomes_a_folder_that_loads(kinema, layouts: Non
     torch.save({"net.weight": torch.zeros(1024, 8), "net.bias": torch.ones(1024)}, "old.pth")
     said = kinema("convert", "fake-gan", "old.pth", "--out", "new", "--json")
     facts = json.loads(said.out)
-    assert (said.code, facts["layout"], facts["tensors"], facts["lacking"]) == (0, "other", 2, ["critic"])
+    assert (said.code, facts["layout"], facts["tensors"], facts["lacking"]) == (
+        0,
+        "other",
+        2,
+        ["colour", "critic"],
+    )
     loaded = package.load("new")
     assert float(loaded.system.painter.to_pixels.bias.detach().mean()) == 1.0
 

@@ -64,7 +64,7 @@ def test_half_precision_holds_only_what_runs(kinema, trained: Path) -> None:
     said = kinema("export", trained, "--to", "weights", "--out", "small", "--licence", "CC0-1.0", "--default")
     assert said.code == 0
     about = json.loads(Path("small/config.json").read_text())
-    assert about["modules"] == ["painter"]
+    assert about["modules"] == ["colour", "painter"]
     assert (about["licence"], about["default"]) == ("CC0-1.0", True)
     sizes = [(folder / "weights.safetensors").stat().st_size for folder in (Path("small"), trained)]
     assert sizes[0] < 0.6 * sizes[1]

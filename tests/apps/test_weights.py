@@ -121,7 +121,7 @@ def test_a_run_without_weights_yet(run: Path) -> None:
 
 def test_weights_without_a_part_that_runs_say_so(run: Path) -> None:
     about = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(about | {"modules": ["critic"]}))
+    (run / "config.json").write_text(json.dumps(about | {"modules": ["critic", "colour"]}))
     with pytest.raises(WeightsError, match="hold no painter"):
         package.load(run).run(caption=SIX)
 

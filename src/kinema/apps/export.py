@@ -1,9 +1,12 @@
 """`kinema export`: a run for onnxruntime, or its weights alone at half the size; both can be loaded again."""
 
+import io
 import json
+import logging
 import shutil
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -83,6 +86,7 @@ def write(flags: Options, loaded: Loaded, folder: Path, out: Path) -> dict[str, 
         "settings": loaded.about.get("settings", {}),
         "data": loaded.about.get("data"),
         "modules": facts.pop("modules"),
+        "onnx": facts.pop("onnx", None),
         "licence": flags.licence,
         "default": flags.default,
     }
@@ -129,48 +133,53 @@ def to_onnx(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
         raise KinemaError(f"onnxruntime differs from PyTorch by {error:.1e}, more than {TOLERANCE:.0e}.")
     rest = {key: value for key, value in kept.items() if not weights.is_part(key, [name])}
     weights.write_tensors(rest, out / weights.FILE)
-    return {"modules": sorted({key.split(".")[0] for key in rest}), "inputs": inputs, "max_abs_diff": error}
+    held = sorted({key.split(".")[0] for key in rest})
+    return {"modules": held, "onnx": name, "max_abs_diff": error}
 
 
 def child_name(system: Any, module: Any) -> str:
-    """Where in the system the exported module is, so that a loaded export can take its place."""
-    for name, child in system.named_modules():
-        if child is module and name:
+    """Which of the system's networks is exported, so that a loaded export can take its place."""
+    for name, child in system.named_children():
+        if child is module:
             return str(name)
-    raise TypeError(f"{type(system).__name__}.export_module must give one of the system's own modules")
+    raise TypeError(f"{type(system).__name__}.export_module must give one of the system's own networks")
 
 
 def write_onnx(
     module: Any, examples: tuple[Any, ...], inputs: list[str], outputs: list[str], path: Path
 ) -> None:
     """Export with a free batch size (the first axis of every input)."""
-    import contextlib
-    import io
-    import warnings
-
     try:
         import onnxscript  # noqa: F401
         import torch
     except ImportError:
         raise UsageError("export to ONNX needs the extra `export`: pip install 'kinema[export]'.") from None
     batch = torch.export.Dim("batch")
-    shapes = tuple({0: batch} for _ in examples)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):  # the exporter prints its progress
-        warnings.simplefilter("ignore")
+    with quiet():
         torch.onnx.export(
             module,
             examples,
             path,
             input_names=inputs,
             output_names=outputs,
-            dynamic_shapes=shapes,
+            dynamic_shapes=tuple({0: batch} for _ in examples),
             dynamo=True,
             external_data=False,
             verbose=False,
         )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporter's progress, warnings and remarks on packages that are not there."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def session(folder: Path) -> Any:

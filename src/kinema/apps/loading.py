@@ -49,14 +49,7 @@ class Loaded:
 
     def run_request(self, request: Any) -> Result:
         """Run a request object; the result's provenance says what made it."""
-        held = self.about.get("modules")
-        lacking = [
-            part for part in getattr(self.system, "serving", ()) if held and not weights.is_part(part, held)
-        ]
-        if lacking:
-            raise WeightsError(
-                f"the weights {self.weights} hold no {lacking[0]}, without which {self.name} cannot run."
-            )
+        self.check_complete()
         result = self._make(request)
         result.provenance = {
             "synthetic": True,
@@ -70,6 +63,17 @@ class Loaded:
             "pixels_sha256": pixels_hash(result),
         }
         return result
+
+    def check_complete(self) -> None:
+        """Refuse to run on parts that have never been trained, as in a converted checkpoint."""
+        if self.about.get("modules") is None:
+            return
+        held = {*self.about["modules"], self.about.get("onnx")}
+        lacking = [part for part in getattr(self.system, "serving", ()) if part not in held]
+        if lacking:
+            raise WeightsError(
+                f"the weights {self.weights} hold no {lacking[0]}, without which {self.name} cannot run."
+            )
 
     def _make(self, request: Any) -> Result:
         from kinema.engine.devices import ran_out_of_memory

@@ -1,8 +1,9 @@
 """Folders of weights: which are bundled, how one is found by name, how its file is read without unpickling.
 
 A weights folder is `config.json` (system, version, config, settings, data) beside `weights.safetensors`; an
-exported one has `model.onnx` too. Run folders are weights folders. `config.json` of small weights names in
-`modules` what the file holds because it is needed to run; the system's other parts stay as they are built.
+exported one has one of its networks, named `onnx`, in `model.onnx`. Run folders are weights folders.
+`config.json` of small weights names in `modules` what the file holds because it is needed to run; the
+system's other parts stay as they are built.
 """
 
 import hashlib
