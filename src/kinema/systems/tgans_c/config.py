@@ -29,9 +29,9 @@ class Config:
     """the vocabulary, filled from the training data"""
     sentence: int = 256
     """width of the sentence vector (d_s)"""
-    text_steps: int = 300
+    text_steps: int = 600
     """steps at the start that train the text encoder alone, as a sequence auto-encoder"""
-    text_lr: float = 1e-3
+    text_lr: float = 2e-3
     """learning rate of that stage"""
     finetune_text: bool = False
     """train the text encoder on with the generator instead of freezing it"""
@@ -136,7 +136,7 @@ def small() -> Preset[Config]:
 
 def two() -> Preset[Config]:
     """Two digits, each with a motion of its own: `small` with two layers."""
-    return Preset(replace(_GOOD, layers=2, text_steps=800), RunSettings(steps=5000, batch=32), "tbmg")
+    return Preset(replace(_GOOD, layers=2, text_steps=1500), RunSettings(steps=5000, batch=32), "tbmg")
 
 
 def paper() -> Preset[Config]:

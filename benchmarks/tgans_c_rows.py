@@ -1,0 +1,75 @@
+"""The comparison table of TGANs-C: every row trained for the same minutes on one core, scored in the same way.
+
+    python benchmarks/tgans_c_rows.py --minutes 5 --out runs/rows [--only ca c1 …]
+
+Rows are settings of the same trainer, at 32x32. A row that is there already is scored, not trained again. The
+scores of a row are written to rows.json in its folder, and printed.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+PAPER = [
+    "generator=canonical", "heads=concat", "critic_norm=batch", "loss=log", "frame_stride=1", "diversity=0",
+    "updates=alternating",
+]  # fmt: skip
+ROWS = {
+    "ca": [],
+    "cc": ["variant=cc"],
+    "c2": ["variant=c2"],
+    "c1": ["variant=c1"],
+    "unconditional": ["conditional=false"],
+    "vgan": ["generator=vgan", "variant=c1"],
+    "gan-cls": ["generator=frames", "variant=frame"],
+    "canonical": ["generator=canonical"],
+    "paper": [*PAPER, "lr=1e-4", "betas=0.9,0.999", "decay_from=none"],
+    "stable": [*PAPER, "lr=2e-4", "betas=0.5,0.999", "decay_from=none"],
+    "no-diversity": ["diversity=0"],
+    "holdout": [],
+}
+DATA = {"holdout": "sbmg:holdout"}
+
+
+def kinema(*arguments: str) -> str:
+    """Run a command of kinema and give back what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kinema", *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout
+
+
+def main() -> None:
+    """Train, score and print every row."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--out", type=Path, default=Path("runs/rows"))
+    parser.add_argument("--only", nargs="*", default=list(ROWS), choices=list(ROWS))
+    flags = parser.parse_args()
+    for row in flags.only:
+        folder = flags.out / row
+        if not (folder / "weights.safetensors").exists():
+            settings = ["size=32", "steps=1000000", "decay_from=none", f"minutes={flags.minutes}", *ROWS[row]]
+            chosen = [word for setting in settings for word in ("--set", setting)]
+            kinema(
+                "train",
+                "tgans-c",
+                "--preset",
+                "small",
+                "--data",
+                DATA.get(row, "sbmg"),
+                "--out",
+                str(folder),
+                *chosen,
+            )
+        scored = json.loads(kinema("evaluate", str(folder), "--metrics", "caption_fidelity", "--json"))
+        (folder / "rows.json").write_text(json.dumps(scored, indent=1), encoding="utf-8")
+        print(row, json.dumps(scored["rows"][0]["metrics"]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
