@@ -99,3 +99,34 @@ def test_weights_that_do_not_name_their_data(kinema, run: Path) -> None:
     assert said.code == 2
     assert "--data" in said.err
     assert kinema("evaluate", run, *SMALL, "--data", "sbmg").code == 0
+
+
+@pytest.fixture
+def ranked(kinema, run: Path, trained: Path) -> tuple[Path, Path]:
+    """A sheet of two runs with four questions, and its key."""
+    said = kinema("evaluate", run, "--against", trained, "--ranking", "sheet", "--questions", 4, "--json")
+    assert said.code == 0, said.err
+    facts = json.loads(said.out)
+    assert facts["methods"] == [str(run), str(trained)]
+    return Path(facts["page"]), Path(facts["key"])
+
+
+def test_people_rank_blindly_and_the_ranks_come_back(kinema, ranked: tuple[Path, Path], run: Path) -> None:
+    page, key = ranked
+    assert str(run) not in page.read_text()
+    facts = json.loads(key.read_text())
+    lines = ["item,criterion,a,b"]
+    for item in facts["items"]:
+        ranks = ["1" if method == str(run) else "2" for method in item["order"]]
+        lines += [",".join([str(item["item"]), criterion, *ranks]) for criterion in facts["criteria"]]
+    Path("one.csv").write_text("\n".join(lines) + "\n")
+    said = kinema("evaluate", key, "--answers", "one.csv", "--json")
+    best = json.loads(said.out)["rows"][0]
+    assert best["name"] == str(run)
+    assert set(best["metrics"].values()) == {1.0}
+
+
+def test_rankings_that_cannot_be(kinema, run: Path) -> None:
+    assert "name the others" in kinema("evaluate", run, "--ranking", "s").err
+    assert "named twice" in kinema("evaluate", run, "--ranking", "s", "--against", run).err
+    assert kinema("evaluate", "none.json", "--answers", "none.csv").code == 1

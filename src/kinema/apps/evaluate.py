@@ -3,11 +3,12 @@
 import importlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tyro
 
-from kinema.apps import options, say, weights
+from kinema.apps import options, ranking, say, weights
 from kinema.apps.loading import Loaded, load
 from kinema.apps.report import SCORES, last_step, read_lines, write_report
 from kinema.apps.train import open_data
@@ -31,8 +32,14 @@ class Options:
     """of the noise and of the choice of clips"""
     data: str | None = None
     """real clips to compare with; default: the validation part of the training data"""
-    against: str | None = None
-    """a second run: which of the two wins by the generative adversarial metric"""
+    against: tuple[str, ...] = ()
+    """another run, repeatable: who wins by the generative adversarial metric"""
+    ranking: Path | None = None
+    """write into this folder a page on which people rank clips of the runs blindly"""
+    questions: int = 20
+    """sentences on that page"""
+    answers: tuple[Path, ...] = ()
+    """files that people saved on that page, repeatable; RUN is then the key beside its folder"""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N"""
     json: bool = False
@@ -42,14 +49,18 @@ class Options:
 def main(args: list[str]) -> int:
     """Load, score, print, and keep the rows in the run folder."""
     flags = options.parse(Options, args, "evaluate")
-    if flags.n < 2:
-        raise UsageError(f"n is at least 2 clips, not {flags.n}.")
+    if flags.n < 2 or flags.questions < 1:
+        raise UsageError(
+            f"n is at least 2 clips and questions at least 1, not {flags.n} and {flags.questions}."
+        )
+    if flags.answers:
+        return ranking.score(Path(flags.run), flags)
     loaded = load(flags.run, device=flags.device)
     data = real_clips(loaded, flags.data)
-    if flags.against:
-        rows = duel(loaded, load(flags.against, device=flags.device), data, flags)
-    else:
-        rows = scores(loaded, data, flags)
+    if flags.ranking:
+        return ranking.write(loaded, flags.against, data, flags)
+    rows = [duel(loaded, load(other, device=flags.device), data, flags) for other in flags.against]
+    rows = rows or scores(loaded, data, flags)
     from kinema.metrics.report import table, to_json
 
     facts = to_json(rows)
@@ -95,7 +106,7 @@ def keep(run: str, facts: dict[str, Any]) -> None:
     write_report(folder)
 
 
-def duel(first: Loaded, second: Loaded, data: Any, flags: Options) -> list[Any]:
+def duel(first: Loaded, second: Loaded, data: Any, flags: Options) -> Any:
     """Generative adversarial metric: each critic judges real clips and the other's samples."""
     from kinema.metrics.gam import gam
     from kinema.metrics.report import Row
@@ -117,7 +128,7 @@ def duel(first: Loaded, second: Loaded, data: Any, flags: Options) -> list[Any]:
     }
     verdict = {name: float(value) for name, value in gam(**errors, n=n).items()}
     protocol = {"metric": "GAM", "data": data.describe, "clip_seed": flags.seed}
-    return [Row(f"{first.weights} against {second.weights}", verdict, n, protocol)]
+    return Row(f"{first.weights} against {second.weights}", verdict, n, protocol)
 
 
 def error_on_real(judge: Loaded, data: Any, n: int) -> float:
