@@ -41,9 +41,9 @@ def test_nothing_asked_is_wrong_usage(kinema) -> None:
 
 
 def test_an_unknown_verb_names_the_nearest(kinema) -> None:
-    said = kinema("trian")
+    said = kinema("traim")
     assert said.code == 2
-    assert said.err.startswith("kinema: there is no verb 'trian'; nearest: train")
+    assert said.err.startswith("kinema: there is no verb 'traim'; nearest: train")
     assert said.err.count("\n") == 1
 
 
