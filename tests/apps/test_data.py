@@ -46,7 +46,7 @@ def test_captions_that_are_missing(kinema) -> None:
         (("data", "check", ".", "--for", "fake-gun"), 2, "nearest: fake-gan"),
         (("data", "check", ".", "--for", "fake-gan", "--preset", "x"), 2, "no preset 'x'"),
         (("data", "make", "smbg", "--out", "x"), 2, "nearest: sbmg"),
-        (("data", "chekc", "x"), 2, "nearest: check"),
+        (("data", "chacke", "x"), 2, "nearest: check"),
         (("data",), 2, "comes first"),
     ],
 )
