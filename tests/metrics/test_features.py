@@ -89,7 +89,7 @@ def test_bad_input_is_named(clips):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["judge", "random"])
 def test_distance_rises_with_noise_blur_and_lost_classes(name):
-    """2,000 real digits against 2,000: real against real is lowest, and each step of damage adds to the distance."""
+    """2,000 real digits against 2,000: real against real is lowest, each step of damage adds to it."""
     images, labels = bundled_digits()
     rng = np.random.default_rng(0)
     train = np.concatenate(split_digits(labels, "train"))
