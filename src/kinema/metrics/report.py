@@ -1,6 +1,7 @@
 """A row of scores with its samples and protocol; rows as a table and as JSON."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +58,8 @@ def _group(rows: list[Row]) -> str:
         for line in cells
     ]
     common = {k: v for k, v in rows[0].protocol.items() if all(row.protocol.get(k) == v for row in rows)}
-    return "\n".join([*lines, *([", ".join(f"{k} {v}" for k, v in common.items())] if common else [])])
+    stated = textwrap.fill(", ".join(f"{k} {v}" for k, v in common.items()), 110)
+    return "\n".join([*lines, *([stated] if stated else [])])
 
 
 def _number(value: float | None) -> str:

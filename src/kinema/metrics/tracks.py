@@ -5,8 +5,8 @@ For each frame a few candidate cells; for each pair of classes the best pair of 
 of its steps; two paths may meet in one cell at a price. So classes hold paths apart where digits cross, and
 paths hold classes together where they hide.
 
-What limits it: in a sixth of the real clips the two digits are never clear of each other in any frame, and there a
-quarter of the clips is misread; in the clips that are clear in most frames it is one in seventy.
+What limits it: in a sixth of the real clips the two digits are never clear of each other in any frame, and a
+quarter of those is misread; of the clips that are clear in most frames it is one in seventy.
 """
 
 import torch
