@@ -1,4 +1,4 @@
-"""The comparison table of TGANs-C: every row trained for the same minutes on one core, scored in the same way.
+"""The comparison table of TGANs-C: every row trained for the same minutes, scored in the same way.
 
     python benchmarks/tgans_c_rows.py --minutes 5 --out runs/rows [--only ca c1 …]
 

@@ -2,8 +2,8 @@
 
 The paper's authors released none. That code keeps five networks: generator, video critic, frame map, frame
 head, motion head. A checkpoint is a dict of their state dicts under any names, or one state dict alone; each
-part is known by its keys. It holds no text encoder in this layout, so imported weights need one trained beside
-them before they can read a caption.
+part is known by its keys. It holds no text encoder in this layout, so imported weights need one trained
+beside them before they can read a caption.
 """
 
 from collections.abc import Mapping

@@ -217,7 +217,7 @@ class Layered(Generator):
 
     def forward(self, z: Tensor, s: Tensor) -> Tensor:
         """Noise (B, layers, d_z), sentences (B, d_s) -> video (B, C, T, S, S)."""
-        b = len(z)
+        b = z.shape[0]
         which = torch.eye(self.layers, device=z.device).expand(b, -1, -1)
         x = torch.cat([z, s[:, None].expand(-1, self.layers, -1), which], 2).flatten(0, 1)  # (B·layers, d)
         x = self.input_map(x)
@@ -230,7 +230,7 @@ class Layered(Generator):
 
     def _place(self, sprites: Tensor, path: Tensor) -> Tensor:
         """Sprites (N, C + 1, P, P) at positions (N, 2T) -> (N, C + 1, T, S, S), transparent outside."""
-        n, t = len(sprites), self.frames
+        n, t = sprites.shape[0], self.frames
         zoom = self.size / self.side
         axis = torch.linspace(
             -1 + 1 / self.size, 1 - 1 / self.size, self.size, device=path.device

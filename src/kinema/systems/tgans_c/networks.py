@@ -75,27 +75,27 @@ class JointHead(nn.Module):
 
 
 class ProjectionHead(nn.Module):
-    """logit = w·h + <V s, h>, where h is one vector a map, from a convolution of the map's full extent.
+    """logit = real(m) + <V s, sum of m over its places>, with m the activated map.
 
-    Summing the map over its positions, as image critics do, would hide where a thing is, and the generator
-    would put it at the same place every time.
+    What a caption names may be anywhere, so its evidence is summed over places. Whether a clip is real depends on
+    where things are too: with a sum there, the generator puts all at the same place and no critic sees it.
     """
 
     def __init__(self, config: Config, mix: bool) -> None:
         super().__init__()
-        del mix  # the convolution below recombines channels for every head
         c = 8 * config.width
-        self.whole = _unnormed(config, nn.Conv2d(c, c, config.size // 16))
-        self.real = _unnormed(config, nn.Linear(c, 1))
+        self.mix = _unnormed(config, nn.Conv2d(c, c, 1)) if mix else nn.Identity()
+        self.real = _unnormed(config, nn.Conv2d(c, 1, config.size // 16))
         self.fits = _unnormed(config, nn.Linear(config.sentence, c, bias=False))
 
     def forward(self, maps: Tensor, s: Tensor) -> Tensor:
         """Maps (B, F, C, h, w), sentences (B, d_s) -> logits (B, F)."""
         b, f = maps.shape[:2]
-        h = self.whole(nn.functional.leaky_relu(maps.flatten(0, 1), 0.2)).float()  # (B F, C, 1, 1)
-        h = nn.functional.leaky_relu(h, 0.2).reshape(b, f, -1)
-        with torch.autocast(h.device.type, enabled=False):
-            return self.real(h).squeeze(2) + (self.fits(s.float())[:, None] * h).sum(2)
+        with torch.autocast(maps.device.type, enabled=False):
+            m = nn.functional.leaky_relu(self.mix(maps.flatten(0, 1).float()), 0.2)  # (B F, C, h, w)
+            real = self.real(m).flatten(1).mean(1).unflatten(0, (b, f))
+            named = m.flatten(2).sum(2).unflatten(0, (b, f))  # (B, F, C)
+            return real + (self.fits(s.float())[:, None] * named).sum(2)
 
 
 HEADS = {"concat": JointHead, "projection": ProjectionHead}
@@ -135,7 +135,7 @@ class FrameCritic(nn.Module):
             *_normed(config, nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=bias), BatchNorm2d(4 * w)), _leaky(),
             _unnormed(config, nn.Conv2d(4 * w, 8 * w, 4, 2, 1, bias=bias)),
         )  # fmt: skip
-        self.frame = HEADS[config.heads](config, mix=True)
+        self.frame = HEADS[config.heads](config, mix=config.heads == "concat")
         self.motion = HEADS[config.heads](config, mix=True) if config.variant == "ca" else None
 
     def maps(self, video: Tensor) -> Tensor:
