@@ -32,7 +32,11 @@ def fake_module() -> None:
 
 @pytest.fixture(autouse=True)
 def fake_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(SYSTEMS, "fake-gan", Room("fake_room:Fake", "fake_room:PRESETS", "noise → clip"))
+    monkeypatch.setitem(
+        SYSTEMS,
+        "fake-gan",
+        Room("fake_room:Fake", "fake_room:PRESETS", "noise → clip", bench="fake_room:jobs"),
+    )
     monkeypatch.setattr(weights, "BUNDLED", tmp_path / "bundled")
     monkeypatch.chdir(tmp_path)
 
@@ -51,7 +55,7 @@ def kinema(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
 def trained(fake_module: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the fake system; not to be changed by tests."""
     folder = tmp_path_factory.mktemp("runs") / "a"
-    SYSTEMS["fake-gan"] = Room("fake_room:Fake", "fake_room:PRESETS", "noise → clip")
+    SYSTEMS["fake-gan"] = Room("fake_room:Fake", "fake_room:PRESETS", "noise → clip", bench="fake_room:jobs")
     try:
         assert main(["train", "fake-gan", "--preset", "tiny", "--out", str(folder)]) == 0
     finally:

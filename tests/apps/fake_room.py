@@ -103,17 +103,17 @@ class Fake(System):
     def export_module(self) -> tuple[nn.Module, tuple[torch.Tensor, ...], list[str], list[str]]:
         return self.painter, (torch.zeros(2, 8),), ["noise"], ["video"]
 
-    @classmethod
-    def bench_jobs(cls, device: str) -> list[Any]:
-        painter, noise = Painter(Config()).to(device), torch.randn(4, 8, device=device)
-
-        def slow() -> torch.Tensor:
-            return torch.cat([painter(row[None]) for row in noise])
-
-        return [("run", "4 clips", slow, lambda: painter(noise))]
-
     def judge(self, clips: torch.Tensor, captions: list[str]) -> torch.Tensor:
         return clips.flatten(1).mean(1)
+
+
+def jobs(device: str) -> list[Any]:
+    painter, noise = Painter(Config()).to(device), torch.randn(4, 8, device=device)
+
+    def slow() -> torch.Tensor:
+        return torch.cat([painter(row[None]) for row in noise])
+
+    return [("run", "4 clips", slow, lambda: painter(noise))]
 
 
 def tiny() -> Preset[Config]:

@@ -4,7 +4,6 @@ import collections
 import json
 import pickle
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +112,8 @@ def test_the_fewest_modules_that_are_complete() -> None:
 
 @pytest.fixture
 def layouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fake room gets a convert.py: another program called `painter` `net`."""
-    from kinema.systems import SYSTEMS, Room
+    """The fake room can import checkpoints: another program called `painter` `net`."""
+    from kinema.systems import SYSTEMS
 
     def read(checkpoint: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if "net.weight" not in checkpoint:
@@ -123,13 +122,9 @@ def layouts(monkeypatch: pytest.MonkeyPatch) -> None:
             key.replace("net", "painter.to_pixels"): value for key, value in checkpoint.items()
         }
 
-    monkeypatch.setitem(SYSTEMS, "fake-gan", Room("faked.system:Fake", "fake_room:PRESETS", ""))
-    parts = {"faked": types.ModuleType("faked"), "faked.system": sys.modules["fake_room"]}
-    parts["faked.convert"] = types.ModuleType("faked.convert")
-    parts["faked.convert"].LAYOUTS = {"other": read}  # type: ignore[attr-defined]
-    parts["faked.convert"].__spec__ = sys.modules["fake_room"].__spec__
-    for name, module in parts.items():
-        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(sys.modules["fake_room"], "LAYOUTS", {"other": read}, raising=False)
+    room = SYSTEMS["fake-gan"]._replace(layouts="fake_room:LAYOUTS")
+    monkeypatch.setitem(SYSTEMS, "fake-gan", room)
 
 
 def test_a_published_checkpoint_becomes_a_folder_that_loads(kinema, layouts: None, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from kinema.apps.cli import main
 from kinema.systems import SYSTEMS, Room
-SYSTEMS["fake-gan"] = Room("fake_room:Fake", "fake_room:PRESETS", "")
+SYSTEMS["fake-gan"] = Room("fake_room:Fake", "fake_room:PRESETS", "", bench="fake_room:jobs")
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -242,7 +242,7 @@ def test_auto_encoder_learns_to_say_a_sentence_again(data: Any) -> None:
     encoder, decoder = TextEncoder(len(vocabulary), 32), TextDecoder(len(vocabulary), 32)
     words, lengths = vocabulary.encode(data.captions[:4])
     optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-2)
-    for _ in range(120):
+    for _ in range(240):
         loss = reconstruction(encoder, decoder, words, lengths)
         optimiser.zero_grad()
         loss.backward()

@@ -14,7 +14,7 @@ import tyro
 from kinema.apps import options, say
 from kinema.apps.loading import pick_device
 from kinema.core.errors import UsageError
-from kinema.systems import load_class, load_presets
+from kinema.systems import load_bench
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,10 @@ def main(args: list[str]) -> int:
     flags = options.parse(Options, args, "bench")
     if flags.repeats < 1:
         raise UsageError(f"repeats is at least 1, not {flags.repeats}.")
-    load_presets(flags.name)  # an unknown system is named before torch is imported
-    device, kind = pick_device(flags.device), load_class(flags.name)
-    if not hasattr(kind, "bench_jobs"):
-        raise UsageError(f"{flags.name} has no benchmark.")
+    jobs = load_bench(flags.name)  # an unknown system is named here
+    device = pick_device(flags.device)
     rows = []
-    for job, shape, faithful, default in kind.bench_jobs(device):
+    for job, shape, faithful, default in jobs(device):
         say.remark(f"measuring {job} ({shape}) …")
         rows.append({"job": job, "shape": shape, **measure(faithful, default, flags.repeats, device)})
     facts = {"machine": machine(device), "rows": rows}

@@ -1,7 +1,6 @@
 """`kinema convert NAME FILE --out DIR`: a published checkpoint becomes a weights folder."""
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from kinema.apps.run import check_writable
 from kinema.core.config import to_dict
 from kinema.core.errors import DataError, UsageError, WeightsError, nearest
 from kinema.core.files import write_text
-from kinema.systems import SYSTEMS, load_class, load_presets
+from kinema.systems import load_class, load_layouts
 
 Layout = Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]]
 
@@ -40,7 +39,7 @@ class Options:
 def main(args: list[str]) -> int:
     """Read, rename, check against the system, write."""
     flags = options.parse(Options, args, "convert")
-    layouts = layouts_of(flags.name)
+    layouts = load_layouts(flags.name)
     if flags.layout is not None and flags.layout not in layouts:
         raise UsageError(
             f"{flags.name} has no layout '{flags.layout}'; nearest: {nearest(flags.layout, layouts)}."
@@ -57,17 +56,6 @@ def main(args: list[str]) -> int:
     lacking = f"; not in the checkpoint: {', '.join(facts['lacking'])}" if facts["lacking"] else ""
     say.result(facts, f"{flags.out}: {facts['tensors']} tensors, layout {layout}{lacking}", flags.json)
     return 0
-
-
-def layouts_of(name: str) -> dict[str, Layout]:
-    """The layouts that a room's convert.py can read; none when it has no such file."""
-    load_presets(name)  # an unknown system is named here
-    package = SYSTEMS[name].system.partition(":")[0].rpartition(".")[0]
-    module = f"{package}.convert"
-    if not package or importlib.util.find_spec(module) is None:
-        raise UsageError(f"no published checkpoint of {name} is known, so there is nothing to convert.")
-    layouts: dict[str, Layout] = importlib.import_module(module).LAYOUTS
-    return layouts
 
 
 def first_fitting(

@@ -125,7 +125,7 @@ def build(folder: Path, about: dict[str, Any], device: str = "auto") -> Any:
     system = kind(config)
     weights.fill(system, folder, about)
     if (folder / weights.ONNX).is_file():
-        from kinema.apps.export import attach_onnx
+        from kinema.apps.onnx import attach_onnx
 
         return attach_onnx(system.eval(), folder)
     return system.to(pick_device(device)).eval()

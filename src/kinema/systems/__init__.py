@@ -12,11 +12,19 @@ class Room(NamedTuple):
     system: str
     presets: str
     does: str
+    layouts: str | None = None
+    """published checkpoints that can be imported: name -> reader, see `kinema convert`"""
+    bench: str | None = None
+    """function of a device that gives the jobs of `kinema bench`"""
 
 
 SYSTEMS = {
     "tgans-c": Room(
-        "kinema.systems.tgans_c.system:TGANsC", "kinema.systems.tgans_c.config:PRESETS", "caption → video"
+        system="kinema.systems.tgans_c.system:TGANsC",
+        presets="kinema.systems.tgans_c.config:PRESETS",
+        does="caption → video",
+        layouts="kinema.systems.tgans_c.convert:LAYOUTS",
+        bench="kinema.systems.tgans_c.bench:jobs",
     ),
 }
 
@@ -30,6 +38,23 @@ def load_presets(name: str) -> dict[str, Any]:
     """Preset name -> function that makes the `Preset` (imports no torch)."""
     presets: dict[str, Any] = _load(_room(name).presets)
     return presets
+
+
+def load_layouts(name: str) -> dict[str, Any]:
+    """Layout name -> function from a foreign checkpoint to (config, state dict)."""
+    where = _room(name).layouts
+    if where is None:
+        raise UsageError(f"no published checkpoint of {name} is known, so there is nothing to convert.")
+    layouts: dict[str, Any] = _load(where)
+    return layouts
+
+
+def load_bench(name: str) -> Any:
+    """The function that gives the benchmark's jobs on a device."""
+    where = _room(name).bench
+    if where is None:
+        raise UsageError(f"{name} has no benchmark.")
+    return _load(where)
 
 
 def _room(name: str) -> Room:

@@ -130,13 +130,13 @@ def tiny() -> Preset[Config]:
 
 
 def small() -> Preset[Config]:
-    """One digit at 48x48, grey, on two CPU cores in half an hour."""
+    """One digit at 48x48, grey, on a CPU in about half an hour."""
     return Preset(_GOOD, RunSettings(steps=3000, batch=32), "sbmg")
 
 
 def two() -> Preset[Config]:
     """Two digits, each with a motion of its own: `small` with two layers."""
-    return Preset(replace(_GOOD, layers=2, text_steps=1500), RunSettings(steps=5000, batch=32), "tbmg")
+    return Preset(replace(_GOOD, layers=2, text_steps=1500), RunSettings(steps=4500, batch=32), "tbmg")
 
 
 def paper() -> Preset[Config]:

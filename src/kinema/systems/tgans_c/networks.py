@@ -77,8 +77,8 @@ class JointHead(nn.Module):
 class ProjectionHead(nn.Module):
     """logit = real(m) + <V s, sum of m over its places>, with m the activated map.
 
-    What a caption names may be anywhere, so its evidence is summed over places. Whether a clip is real depends on
-    where things are too: with a sum there, the generator puts all at the same place and no critic sees it.
+    What a caption names may be anywhere, so its evidence is summed over places. Whether a clip is real
+    depends on where things are too: with a sum there, the generator puts all at one place unseen.
     """
 
     def __init__(self, config: Config, mix: bool) -> None:

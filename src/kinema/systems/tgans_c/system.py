@@ -243,13 +243,6 @@ class TGANsC(System):
         z, s = self.noise([0, 1]), torch.zeros(2, self.config.sentence, device=self.device)
         return self.generator.eval(), (z, s), ["noise", "sentence"], ["video"]
 
-    @staticmethod
-    def bench_jobs(device: str) -> list[Any]:
-        """What `kinema bench` measures."""
-        from kinema.systems.tgans_c.bench import jobs
-
-        return list(jobs(device))
-
 
 def clip_seed(seed: int, index: int) -> int:
     """The seed of clip `index` of a request: far apart for neighbouring request seeds."""
