@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import kinema as package
@@ -80,6 +81,16 @@ def test_a_pickle_in_place_of_weights_is_refused_and_not_run(kinema, run: Path, 
     assert said.code == 1
     assert "is a pickle, not safetensors" in said.err
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("first", [b"\x80", b"PK"])
+def test_a_header_that_begins_as_a_pickle_does_is_still_safetensors(tmp_path: Path, first: bytes) -> None:
+    path, wanted = tmp_path / "weights.safetensors", int.from_bytes(first.ljust(2, b"\1"), "little")
+    save_file({"a": torch.ones(2)}, path, {"pad": ""})
+    wanted += -(int.from_bytes(path.read_bytes()[:8], "little") - wanted) % 8  # headers are whole words
+    save_file({"a": torch.ones(2)}, path, {"pad": "x" * (wanted - 80)})
+    assert path.read_bytes().startswith(first)
+    assert weights.read_tensors(path)["a"].tolist() == [1, 1]
 
 
 def test_weights_of_another_system_are_refused(run: Path) -> None:

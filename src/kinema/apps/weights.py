@@ -114,16 +114,22 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise WeightsError(f"{path} does not exist.")
-    with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK" or start[:1] == b"\x80":
-        raise WeightsError(
-            f"{path} is a pickle, not safetensors: refused, nothing in it was run. See `kinema convert`."
-        )
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError) as error:
+        # Asked only now: a sound file begins with the length of its header, which may begin as a pickle does.
+        if is_pickle(path):
+            raise WeightsError(
+                f"{path} is a pickle, not safetensors: refused, nothing in it was run. See `kinema convert`."
+            ) from None
         raise WeightsError(f"{path} is truncated or not a safetensors file ({error}).") from None
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file that is not safetensors begins as a pickle or PyTorch's archive of one."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return start == b"PK" or start[:1] == b"\x80"
 
 
 def write_tensors(tensors: dict[str, Any], path: Path) -> None:
