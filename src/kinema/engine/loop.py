@@ -256,6 +256,10 @@ def check(system: System, settings: RunSettings, data: Data, world: World) -> No
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise UsageError(f"{name} is at least 1, not {value}.")
+    if settings.seed < 0:
+        raise UsageError(f"seed is at least 0, not {settings.seed}.")
+    if settings.minutes is not None and not settings.minutes > 0:
+        raise UsageError(f"minutes is more than 0, not {settings.minutes:g}.")
     if settings.batch % world.size:
         raise UsageError(f"batch={settings.batch} cannot be shared evenly by {world.size} processes.")
     if len(data) == 0:
