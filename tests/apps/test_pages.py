@@ -133,6 +133,13 @@ def test_the_doctor_is_content_with_this_machine(kinema) -> None:
     assert {"processor", "memory", "GPU", "bf16", "free disk here"} <= set(found)
 
 
+def test_the_doctor_knows_modules_from_packages_of_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kinema.apps import doctor
+
+    monkeypatch.setattr(doctor, "EXTRAS", {"json": "onnxruntime comes from onnxruntime-gpu, too"})
+    assert doctor.Finding("json", "there") in doctor.programs()
+
+
 def test_the_doctor_finds_damaged_weights(kinema, trained: Path) -> None:
     folder = Path(shutil.copytree(trained, weights.BUNDLED / "fake-gan-a"))
     assert "intact" in kinema("doctor").out

@@ -60,8 +60,16 @@ def programs() -> list[Finding]:
             found.append(Finding(name, f"missing: pip install {name}", False))
     for name, use in EXTRAS.items():
         there = importlib.util.find_spec(name) is not None
-        found.append(Finding(name, f"{version(name)}" if there else f"not installed, needed for `{use}`"))
+        found.append(Finding(name, version_of(name) if there else f"not installed, needed for `{use}`"))
     return found
+
+
+def version_of(module: str) -> str:
+    """The version of a module that is there, perhaps from a package of another name (onnxruntime-gpu)."""
+    try:
+        return version(module)
+    except PackageNotFoundError:
+        return "there"
 
 
 def hardware() -> list[Finding]:
