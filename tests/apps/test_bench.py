@@ -48,8 +48,8 @@ def test_differences_of_nested_outputs() -> None:
 def test_the_peak_is_that_of_the_work_alone() -> None:
     bench.reset_peak("cpu")
     before = bench.peak_megabytes("cpu")
-    block = np.ones(30_000_000 // 8)
-    assert bench.peak_megabytes("cpu") > before + 20
+    block = np.ones(200_000_000 // 8)  # above what the allocator keeps back
+    assert bench.peak_megabytes("cpu") > before + 150
     del block
     assert next(count()) == 0
 

@@ -14,6 +14,7 @@ from kinema.core.config import from_dict, to_dict
 from kinema.core.results import Batch, Image, Video
 from kinema.core.system import Progress, System
 from kinema.data import open_clips
+from kinema.engine import train
 from kinema.systems import SYSTEMS, load_class, load_presets
 
 ROOMS = Path(kinema.__file__).parent / "systems"
@@ -54,6 +55,52 @@ def test_losses_are_finite_and_move_their_player_only(name: str) -> None:
                 grads = torch.autograd.grad(total, mine, retain_graph=True, allow_unused=True)
                 assert any(g is not None and g.abs().sum() > 0 for g in grads)
     assert seen == set(owned)
+
+
+def trained(name: str, folder: Path, *steps: int) -> tuple[System, dict[str, torch.Tensor]]:
+    """The tiny preset trained to each number of steps in turn in one folder, and its first weights."""
+    preset = load_presets(name)["tiny"]()
+    config = preset.config
+    data = open_clips(preset.data, frames=config.frames, size=config.size, channels=config.channels)
+    kind = load_class(name)
+    config = kind.adapt(config, data)
+    if hasattr(config, "decay_from"):
+        config = replace(config, decay_from=None)  # a schedule over all steps knows how many there will be
+    for number in steps:
+        torch.manual_seed(0)
+        system = kind(config)
+        before = {key: value.clone() for key, value in system.state_dict().items()}
+        settings = replace(preset.settings, steps=number, device="cpu", save_every_steps=2)
+        train(system, data, settings, folder, write_config={"system": name, "config": to_dict(config)})
+    return system, before
+
+
+def test_the_engine_moves_only_the_player_of_a_yield(name: str, tmp_path: Path) -> None:
+    first_stage = getattr(load_presets(name)["tiny"]().config, "text_steps", 0)
+    for steps in {1, first_stage + 1}:
+        system, before = trained(name, tmp_path / str(steps), steps)
+        owner = {id(p): player for player, of in system.players().items() for p in of.parameters()}
+        moved = {owner[id(p)] for key, p in system.named_parameters() if not torch.equal(p, before[key])}
+        assert moved == ({"text"} if steps <= first_stage else set(system.players()))
+
+
+def test_resuming_equals_not_having_stopped(name: str, tmp_path: Path) -> None:
+    main = getattr(load_presets(name)["tiny"]().config, "text_steps", 0)
+    trained(name, tmp_path / "at once", main + 3)
+    trained(name, tmp_path / "in two parts", main + 1, main + 3)
+    at_once, parts = (load_file(tmp_path / n / "weights.safetensors") for n in ("at once", "in two parts"))
+    assert at_once.keys() == parts.keys()
+    assert all(torch.equal(at_once[key], parts[key]) for key in at_once)
+
+
+def test_onnx_equals_torch(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from kinema.apps.onnx import compare, session, write_onnx
+
+    system, _, _ = prepared(name)
+    module, examples, inputs, outputs = system.eval().export_module()
+    write_onnx(module, examples, inputs, outputs, tmp_path / "model.onnx")
+    assert compare(module, examples, inputs, session(tmp_path)) < 1e-4
 
 
 def test_parameter_count_is_the_one_in_the_readme(name: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from torch import Tensor
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Video
 from kinema.core.system import Progress
-from kinema.data import open_clips
+from kinema.data import open_clips, parse_caption
+from kinema.engine import train
+from kinema.metrics.digits import caption_fidelity, digit_judge
+from kinema.systems.tgans_c.bench import BATCH, default_step, faithful_step
 from kinema.systems.tgans_c.config import PRESETS, Config, Request
 from kinema.systems.tgans_c.losses import coherence, condition_share, critic_terms, generator_terms, sameness
 from kinema.systems.tgans_c.system import TGANsC
@@ -225,6 +229,29 @@ def test_legacy_heads_see_only_the_first_four_places(data: Any) -> None:
 # -----------------------------------------------------------------------------------------------------------
 
 
+def test_both_paths_of_the_benchmark_compute_the_same(data: Any) -> None:
+    faithful = {"generator": "canonical", "heads": "concat", "critic_norm": "batch", "loss": "log"}
+    system = build(data, **faithful, diversity=0.0, updates="alternating", frame_stride=1).eval()
+    batch = data.batch(range(BATCH))
+    slow, fast = faithful_step(system, batch), default_step(system, batch)
+    assert slow.keys() == fast.keys()
+    for name, value in slow.items():
+        assert value.item() == pytest.approx(fast[name].item(), abs=5e-3)
+
+
+@pytest.mark.slow
+def test_three_minutes_teach_direction(tmp_path: Path) -> None:
+    preset = PRESETS["small"]()
+    learnt, held_out = (open_clips("sbmg", frames=16, size=32, channels=1, split=s) for s in ("train", "val"))
+    system = TGANsC(TGANsC.adapt(replace(preset.config, size=32, decay_from=None), learnt))
+    settings = replace(preset.settings, steps=10**6, minutes=3, device="cpu")
+    train(system, learnt, settings, tmp_path, write_config={"system": "tgans-c"})
+    captions = held_out.batch(range(200))["caption"]
+    labels = np.array([parse_caption(c) for c in captions])
+    scores = caption_fidelity(system.generate(captions, range(200)), labels, digit_judge(32))
+    assert scores["direction"] > 0.8  # chance is a half
+
+
 def test_words_are_split_with_the_stop_alone() -> None:
     assert split_words("Digit 6 is moving up and down.") == split_words("digit 6 is moving up and down .")
 
@@ -285,6 +312,8 @@ def test_a_clip_does_not_depend_on_its_company(data: Any) -> None:
         (Request((CAPTION,), frames=32), "frames 16, not 32"),
         (Request((CAPTION,), size=64), "size 32, not 64"),
         (Request((CAPTION,), n=0), "at least 1"),
+        (Request((CAPTION,), seed=10**22), "seed is a number"),
+        (Request((CAPTION,), seed=-1), "seed is a number"),
     ],
 )
 def test_wrong_requests_get_one_clear_sentence(data: Any, request_: Request, says: str) -> None:
@@ -292,6 +321,20 @@ def test_wrong_requests_get_one_clear_sentence(data: Any, request_: Request, say
         build(data).run(request_)
 
 
-def test_sizes_that_cannot_be_built_are_refused() -> None:
-    with pytest.raises(UsageError, match="multiples of 16"):
-        TGANsC(Config(size=40))
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"size": 40}, "multiples of 16"),
+        ({"frames": 0}, "multiples of 16"),
+        ({"width": 0}, "width is at least 1"),
+        ({"frame_stride": 0}, "frame_stride is at least 1"),
+        ({"frame_stride": 16}, "fewer than two of 16 frames"),
+        ({"r1_every": 0}, "r1_every is at least 1"),
+        ({"lr": -1.0}, "lr is not negative"),
+        ({"text_steps": -3}, "text_steps is not negative"),
+        ({"smoothing": 0.1, "loss": "hinge"}, "belongs to the log loss"),
+    ],
+)
+def test_settings_that_cannot_be_trained_are_refused(setting: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        TGANsC(replace(Config(), **setting))

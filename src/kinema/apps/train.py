@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ import tyro
 from kinema import __version__
 from kinema.apps import options, say
 from kinema.apps.run import check_writable
+from kinema.apps.tensorboard import Mirror
 from kinema.core.config import Preset, RunSettings, apply, to_dict
 from kinema.core.errors import UsageError, nearest
 from kinema.systems import load_class, load_presets
@@ -58,7 +60,8 @@ def main(args: list[str]) -> int:
         "config": to_dict(config),
         "data": {**where, "hash": data.hash, "describe": data.describe, "clips": len(data)},
     }
-    outcome = carry_out(kind, config, settings, data, out, about)
+    views = [Mirror(out)] if flags.tensorboard else []
+    outcome = carry_out(kind, config, settings, data, out, about, views)
     if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes; one speaks
         report(outcome, out, flags.json)
     return 0
@@ -79,8 +82,6 @@ def read_flags(name: str, args: list[str]) -> tuple[Options, Any, RunSettings]:
     flags = options.parse(Options, args, f"train {name}")
     preset = preset_of(name, flags.preset)
     settings, config = apply(options.assignments(flags.set), preset.settings, preset.config)
-    if flags.tensorboard:
-        settings = dataclasses.replace(settings, tensorboard=True)
     return flags, config, settings
 
 
@@ -114,16 +115,27 @@ def commit() -> str | None:
 
 
 def carry_out(
-    kind: Any, config: Any, settings: RunSettings, data: Any, out: Path, about: dict[str, Any]
+    kind: Any,
+    config: Any,
+    settings: RunSettings,
+    data: Any,
+    out: Path,
+    about: dict[str, Any],
+    views: Sequence[Callable[[Path], None]] = (),
 ) -> Any:
-    """Build the system from the seed and hand it to the engine; the report follows every saved state."""
+    """Build the system from the seed and hand it to the engine; report and views follow every saved state."""
     import torch
 
     from kinema.apps.report import write_report
     from kinema.engine import train
 
     torch.manual_seed(settings.seed)
-    return train(kind(config), data, settings, out, on_save=write_report, write_config=about)
+
+    def on_save(folder: Path) -> None:
+        for write in (write_report, *views):
+            write(folder)
+
+    return train(kind(config), data, settings, out, on_save=on_save, write_config=about)
 
 
 def report(outcome: Any, out: Path, as_json: bool) -> None:

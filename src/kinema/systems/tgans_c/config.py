@@ -72,7 +72,7 @@ class Config:
     smoothing: float = 0.0
     """one-sided label smoothing: the true label is 1 - smoothing (log loss only)"""
     frame_stride: int = 1
-    """frame and motion critics see every n-th frame, from a random first one; 1 sees all, as in the paper"""
+    """frame and motion critics see every n-th frame, from a first one that moves on each step; 1 sees all"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critic, then generator on new noise (paper), or both from one forward pass"""
 

@@ -46,8 +46,7 @@ class TGANsC(System):
 
     def __init__(self, config: settings.Config) -> None:
         super().__init__()
-        if config.size % 16 or config.frames % 16:
-            raise UsageError(f"size and frames are multiples of 16, not {config.size} and {config.frames}.")
+        _check(config)
         self.config = config
         self.vocabulary = Vocabulary(config.words)
         self.text_encoder = TextEncoder(len(self.vocabulary), config.sentence)
@@ -146,11 +145,11 @@ class TGANsC(System):
         if c.variant == "cc" and maps is not None:
             terms = {head: term * 2 / 3 for head, term in terms.items()}  # -1/3 [... - L_t1]
             terms["coherence"] = coherence(maps) / 3
+        if isinstance(self.generator, VGAN) and self.generator.last_mask is not None:
+            terms["mask"] = MASK_WEIGHT * self.generator.last_mask.float().abs().mean()
         if c.diversity:
             other = self.generator(progress.randn(*self.generator.noise_shape), s)
             terms["sameness"] = c.diversity * sameness(fake, other, real)
-        if isinstance(self.generator, VGAN) and self.generator.last_mask is not None:
-            terms["mask"] = MASK_WEIGHT * self.generator.last_mask.float().abs().mean()
         return terms
 
     # ---- text
@@ -193,6 +192,8 @@ class TGANsC(System):
             )
         if request.n < 1:
             raise UsageError(f"n is the number of clips for each caption, at least 1, not {request.n}.")
+        if not 0 <= request.seed < 2**40:
+            raise UsageError(f"seed is a number from 0 to 2^40, not {request.seed}.")
         for caption in request.caption:
             self.vocabulary.check(caption)
         captions = [caption for caption in request.caption for _ in range(request.n)]
@@ -253,6 +254,24 @@ def to_uint8(video: Tensor) -> Pixels:
     """Video (B, C, T, H, W) in [-1, 1] -> uint8 (B, T, H, W, 3), rounded; grey is repeated."""
     pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
     return np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy())
+
+
+def _check(config: settings.Config) -> None:
+    """Refuse what cannot be built or trained, before anything long starts."""
+    if config.size < 16 or config.frames < 16 or config.size % 16 or config.frames % 16:
+        raise UsageError(f"size and frames are multiples of 16, not {config.size} and {config.frames}.")
+    for name in ("noise", "sentence", "width", "layers", "frame_stride", "r1_every", "fps"):
+        if getattr(config, name) < 1:
+            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
+    for name in ("lr", "text_lr", "critic_lr", "r1", "diversity", "text_steps"):
+        if (getattr(config, name) or 0) < 0:
+            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    if config.frame_stride * 2 > config.frames:
+        raise UsageError(
+            f"frame_stride {config.frame_stride} leaves fewer than two of {config.frames} frames to look at."
+        )
+    if config.smoothing and config.loss != "log":
+        raise UsageError(f"smoothing belongs to the log loss, not to {config.loss}.")
 
 
 def _normal_init(module: nn.Module) -> None:

@@ -1,0 +1,33 @@
+"""Every example runs as it stands, is short, and prints what it promises."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+def run(path: Path, where: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, str(path)], cwd=where, env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_examples_are_short(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 60
+
+
+def test_a_caption_says_where_the_digit_goes(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "caption_to_video.py", tmp_path)
+    (across, down), (across_2, down_2) = re.findall(r"(\d+) px across, (\d+) px down", said)
+    assert int(across) > 3 * int(down)
+    assert int(down_2) > 3 * int(across_2)
+    assert (tmp_path / "threes.gif").stat().st_size > 0
+    assert "digit 7 is moving left and right ." in said
