@@ -10,7 +10,7 @@ MAKE = ("data", "make", "sbmg", "--n", "12", "--size", "16", "--frames", "4", "-
 
 def test_what_was_made_passes_the_check_and_trains(kinema) -> None:
     assert kinema(*MAKE, "clips").code == 0
-    said = kinema("data", "check", "clips", "--for", "fake-gan", "--json")
+    said = kinema("data", "check", "clips", "--for", "fake-gan", "--preset", "tiny", "--json")
     facts = json.loads(said.out)
     assert (said.code, facts["ok"], facts["clips"], facts["problems"]) == (0, True, 12, [])
     assert facts["preset"] == "tiny"
@@ -23,7 +23,7 @@ def test_a_broken_clip_is_named_and_stops(kinema) -> None:
     kinema(*MAKE, "clips")
     broken = sorted(Path("clips").glob("*.npz"))[0]
     broken.write_bytes(b"nothing")
-    said = kinema("data", "check", "clips", "--for", "fake-gan")
+    said = kinema("data", "check", "clips", "--for", "fake-gan", "--preset", "tiny")
     assert said.code == 1
     assert "not usable for fake-gan" in said.out
     assert f"skipped {broken.name}" in said.out
@@ -34,7 +34,7 @@ def test_a_broken_clip_is_named_and_stops(kinema) -> None:
 def test_captions_that_are_missing(kinema) -> None:
     kinema(*MAKE, "clips")
     Path("clips/metadata.jsonl").unlink()
-    said = kinema("data", "check", "clips", "--for", "fake-gan")
+    said = kinema("data", "check", "clips", "--for", "fake-gan", "--preset", "tiny")
     assert said.code == 1
     assert "caption" in said.out
 
@@ -42,7 +42,7 @@ def test_captions_that_are_missing(kinema) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (("data", "check", "nowhere", "--for", "fake-gan"), 1, "nowhere"),
+        (("data", "check", "nowhere", "--for", "fake-gan", "--preset", "tiny"), 1, "nowhere"),
         (("data", "check", ".", "--for", "fake-gun"), 2, "nearest: fake-gan"),
         (("data", "check", ".", "--for", "fake-gan", "--preset", "x"), 2, "no preset 'x'"),
         (("data", "make", "smbg", "--out", "x"), 2, "nearest: sbmg"),

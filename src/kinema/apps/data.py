@@ -9,9 +9,8 @@ import tyro
 
 from kinema.apps import options, say
 from kinema.apps.run import check_writable
-from kinema.apps.train import preset_of
+from kinema.apps.train import TRAIN_PRESET, preset_of
 from kinema.core.errors import UsageError, nearest
-from kinema.systems import load_presets
 
 SHOWN = 20
 """problems that are printed; --json gives all"""
@@ -51,8 +50,8 @@ class Check:
     """holds the clips and their captions"""
     system: Annotated[str, tyro.conf.arg(name="for")] = "tgans-c"
     """the system that shall be trained"""
-    preset: str | None = None
-    """whose size and number of frames; default: the system's first"""
+    preset: str = TRAIN_PRESET
+    """whose size and number of frames; the default is that of `kinema train`"""
     json: bool = False
     """print the findings as JSON"""
 
@@ -85,7 +84,7 @@ def check(flags: Any) -> int:
     """Report on the folder; 1 when training would not start."""
     from kinema.data import check as examine
 
-    preset = flags.preset or next(iter(load_presets(flags.system)))
+    preset = flags.preset
     config = preset_of(flags.system, preset).config
     shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
     report = examine(flags.folder, **shape, captions=getattr(config, "conditional", True))

@@ -18,12 +18,14 @@ from kinema.core.config import Preset, RunSettings, apply, to_dict
 from kinema.core.errors import UsageError, nearest
 from kinema.systems import load_class, load_presets
 
+TRAIN_PRESET = "small"
+
 
 @dataclass(frozen=True)
 class Options:
     """What to train, on what, and where the run is kept."""
 
-    preset: str = "small"
+    preset: str = TRAIN_PRESET
     """named starting point; `kinema list NAME` shows them"""
     data: str | None = None
     """folder of clips, or the name of a procedural set (sbmg, tbmg, …); default: the preset's"""
