@@ -130,24 +130,24 @@ def tiny() -> Preset[Config]:
 
 
 def small() -> Preset[Config]:
-    """One digit at 48x48, grey, on a CPU in about half an hour."""
+    """One digit at 48x48, grey: 31 minutes on one CPU core reached digit 0.993, direction 1.000."""
     return Preset(_GOOD, RunSettings(steps=3000, batch=32), "sbmg")
 
 
 def two() -> Preset[Config]:
-    """Two digits, each with a motion of its own: `small` with two layers."""
+    """Two digits, each with a motion of its own: `small` with two layers; see the README for its score."""
     return Preset(replace(_GOOD, layers=2, text_steps=1500), RunSettings(steps=4500, batch=32), "tbmg")
 
 
 def paper() -> Preset[Config]:
-    """The paper's networks and recipe, 16 frames of 48x48 in colour; meant for a GPU."""
+    """The paper's networks and recipe, 16 frames of 48x48 in colour; for a GPU; no result yet."""
     return Preset(
         Config(), RunSettings(steps=50_000, batch=64, save_every_steps=1000, preview_every_steps=1000), "sbmg"
     )
 
 
 def stable() -> Preset[Config]:
-    """The paper's networks, a gentler optimiser (2e-4, beta1 0.5), a moving average; for a GPU."""
+    """The paper's networks, a gentler optimiser (2e-4, beta1 0.5), a moving average; no result yet."""
     base = paper()
     return replace(base, config=replace(base.config, lr=2e-4, betas=(0.5, 0.999), ema_halflife_images=10_000))
 
