@@ -40,7 +40,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_losses_are_finite_and_move_their_player_only(name: str) -> None:
+def test_losses_are_finite_and_reach_their_player(name: str) -> None:
     system, batch, main = prepared(name)
     owned = {p: {id(x) for x in player.parameters()} for p, player in system.players().items()}
     assert all(owned.values())

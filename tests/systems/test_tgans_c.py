@@ -47,8 +47,7 @@ def at(step: int, rows: slice = slice(0, 8), batch: int = 8) -> Progress:
     return Progress(step, 100, batch, rows, torch.Generator().manual_seed(step), torch.device("cpu"))
 
 
-# ---- losses
-# ---------------------------------------------------------------------------------------------------------
+# ---- losses ----
 
 
 def logits(seed: int) -> dict[str, Tensor]:
@@ -136,8 +135,7 @@ def test_condition_share_is_zero_for_critics_that_ignore_the_caption() -> None:
     assert condition_share(true, logits(1)).item() > 0.5
 
 
-# ---- the step
-# -------------------------------------------------------------------------------------------------------
+# ---- the step ----
 
 
 @pytest.mark.parametrize("generator", ["canonical", "dcgan", "vgan", "frames", "layered"])
@@ -225,8 +223,7 @@ def test_legacy_heads_see_only_the_first_four_places(data: Any) -> None:
     assert torch.equal(head(maps, s), head(other, s))
 
 
-# ---- text
-# -----------------------------------------------------------------------------------------------------------
+# ---- text ----
 
 
 def test_both_paths_of_the_benchmark_compute_the_same(data: Any) -> None:
@@ -277,8 +274,7 @@ def test_auto_encoder_learns_to_say_a_sentence_again(data: Any) -> None:
     assert loss.item() < 0.1
 
 
-# ---- use
-# ------------------------------------------------------------------------------------------------------------
+# ---- use ----
 
 
 def test_run_gives_one_clip_or_a_batch(data: Any) -> None:

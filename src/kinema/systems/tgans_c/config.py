@@ -135,7 +135,7 @@ def small() -> Preset[Config]:
 
 
 def two() -> Preset[Config]:
-    """Two digits, each with a motion of its own: `small` with two layers; see the README for its score."""
+    """Two digits: 47 minutes on one CPU core reached both digits 0.355, both directions 0.769."""
     return Preset(replace(_GOOD, layers=2, text_steps=1500), RunSettings(steps=4500, batch=32), "tbmg")
 
 

@@ -98,8 +98,7 @@ class TGANsC(System):
             critic, logits = self.critic_losses(real, fake, s, wrong, progress)
             yield {"critic": critic, "generator": self.generator_losses(real, fake, s, progress, logits)}
 
-    # ---- the objective
-    # ----------------------------------------------------------------------------------------------
+    # ---- the objective ----
 
     def critic_losses(
         self, real: Tensor, fake: Tensor, s: Tensor, wrong: Tensor | None, progress: Progress
@@ -152,8 +151,7 @@ class TGANsC(System):
             terms["sameness"] = c.diversity * sameness(fake, other, real)
         return terms
 
-    # ---- text
-    # -------------------------------------------------------------------------------------------------------
+    # ---- text ----
 
     def reconstruct(self, captions: Sequence[str]) -> Tensor:
         """Loss of the sequence auto-encoder on these captions (scalar)."""
@@ -175,8 +173,7 @@ class TGANsC(System):
         """Where the networks are."""
         return next(self.parameters()).device
 
-    # ---- use
-    # --------------------------------------------------------------------------------------------------------
+    # ---- use ----
 
     def run(self, request: settings.Request) -> Video | Batch:
         """One clip, or a batch of clips sentence by sentence."""
