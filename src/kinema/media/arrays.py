@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -77,13 +78,9 @@ class Arrays:
         if name not in self._zip.namelist() or self._zip.getinfo(name).file_size > 8 * MOST:
             return None
         with decoding_picture(self._path), self._zip.open(name) as file:
-            shape, _, dtype = _npy_header(file, self._path)
-            if np.prod(shape, dtype=float) * dtype.itemsize > 8 * MOST:
-                raise MediaError(
-                    f"'{self._path}' holds Python objects in '{name}', which kinema never loads."
-                )
-        with decoding_picture(self._path), self._zip.open(name) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+            shape, fortran, dtype = _npy_header(file, self._path)
+            values = np.frombuffer(file.read(), dtype)
+            return values.reshape(shape, order="F" if fortran else "C")
 
     def _text(self, name: str) -> str | None:
         value = self._small(name)
@@ -98,10 +95,15 @@ class Arrays:
         return Fraction(top).limit_denominator(2**20) / Fraction(bottom) if finite else None
 
 
+_HEADERS = Lock()
+"""numpy parses a header with `ast`, whose parser in Python 3.11 fails now and then in two threads at once"""
+
+
 def _npy_header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    with _HEADERS:  # https://github.com/python/cpython/issues/106905
+        shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise MediaError(
             f"'{path}' holds Python objects, which could run code and are refused; store uint8 arrays."
