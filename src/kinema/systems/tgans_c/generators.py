@@ -207,11 +207,12 @@ class Layered(Generator):
         self.side = config.size * 2 // 3 // 8 * 8
         self.noise_shape = (config.layers, config.noise)
         ins = config.noise + config.sentence + config.layers
-        self.input_map = nn.Sequential(nn.Linear(ins, ins), BatchNorm1d(ins), nn.LeakyReLU(0.2))
+        self.input_map = nn.Sequential(nn.Linear(ins, ins, bias=False), BatchNorm1d(ins), nn.LeakyReLU(0.2))
         self.sprite = Sprite(ins, config.width, config.channels, self.side)
         self.path = nn.Sequential(
-            nn.Linear(ins, 512), BatchNorm1d(512), nn.LeakyReLU(0.2),
-            nn.Linear(512, 512), BatchNorm1d(512), nn.LeakyReLU(0.2), nn.Linear(512, 2 * config.frames),
+            nn.Linear(ins, 512, bias=False), BatchNorm1d(512), nn.LeakyReLU(0.2),
+            nn.Linear(512, 512, bias=False), BatchNorm1d(512), nn.LeakyReLU(0.2),
+            nn.Linear(512, 2 * config.frames),
         )  # fmt: skip
         self.background = nn.Parameter(torch.full((config.channels, 1, 1, 1), -1.0))
 

@@ -5,6 +5,8 @@ a wrong caption} and {generated clip, its caption} are false. Each head's loss i
 and the losses of the heads are averaged.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -71,6 +73,25 @@ def sameness(fake: Tensor, other: Tensor, real: Tensor) -> Tensor:
     """
     to_real = (fake.detach() - real).abs().flatten(1).mean(1).clamp_min(1e-6)  # (B)
     return F.relu(1 - (fake - other).abs().flatten(1).mean(1) / to_real).mean()
+
+
+def contrast(matches: Logits, captions: Sequence[str]) -> Tensor:
+    """Cross-entropy of finding each clip's caption among those of the batch, mean over heads.
+
+    The wrong captions of eq. (2) are mostly easy to reject; here the nearest ones weigh most. After Zhang et
+    al. 2021 (arXiv:2101.04702), eq. (3), with the projection heads' inner products as scores.
+
+    Args:
+        matches: head -> how well clip i fits caption j (B, B).
+        captions: the B captions; equal ones are no rivals of each other.
+    """
+    rivals = torch.tensor([[a != b for b in captions] for a in captions]) | torch.eye(len(captions)).bool()
+    own = torch.arange(len(captions))
+    found = [
+        F.cross_entropy(scores.masked_fill(~rivals.to(scores.device), -torch.inf), own.to(scores.device))
+        for scores in matches.values()
+    ]
+    return torch.stack(found).mean()
 
 
 def condition_share(true: Logits, wrong: Logits) -> Tensor:

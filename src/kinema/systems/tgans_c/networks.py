@@ -7,7 +7,8 @@ product (Miyato & Koyama 2018, arXiv:1802.05637). Generators stand in generators
 text.py.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -92,10 +93,19 @@ class ProjectionHead(nn.Module):
         """Maps (B, F, C, h, w), sentences (B, d_s) -> logits (B, F)."""
         b, f = maps.shape[:2]
         with torch.autocast(maps.device.type, enabled=False):
-            m = nn.functional.leaky_relu(self.mix(maps.flatten(0, 1).float()), 0.2)  # (B F, C, h, w)
-            real = self.real(m).flatten(1).mean(1).unflatten(0, (b, f))
-            named = m.flatten(2).sum(2).unflatten(0, (b, f))  # (B, F, C)
-            return real + (self.fits(s.float())[:, None] * named).sum(2)
+            m = self._activated(maps)
+            real = self.real(m.flatten(0, 1)).flatten(1).mean(1).unflatten(0, (b, f))
+            return real + (self.fits(s.float())[:, None] * m.flatten(3).sum(3)).sum(2)
+
+    def matches(self, maps: Tensor, s: Tensor) -> Tensor:
+        """How well clip i fits sentence j: maps (B, F, C, h, w), sentences (N, d_s) -> (B, N)."""
+        with torch.autocast(maps.device.type, enabled=False):
+            return self._activated(maps).flatten(3).sum(3).mean(1) @ self.fits(s.float()).T
+
+    def _activated(self, maps: Tensor) -> Tensor:
+        """Maps m (B, F, C, h, w) in float32."""
+        m = self.mix(maps.flatten(0, 1).float()).unflatten(0, maps.shape[:2])
+        return nn.functional.leaky_relu(m, 0.2)
 
 
 HEADS = {"concat": JointHead, "projection": ProjectionHead}
@@ -164,11 +174,17 @@ class Critics(nn.Module):
 
     def logits(self, seen: Features, s: Tensor) -> dict[str, Tensor]:
         """Features and sentences (B, d_s) -> head name -> logits (B, T/16), (B, F) or (B, F - 1)."""
-        out = {}
-        if self.video is not None:
-            out["video"] = self.video.head(seen.video, s)
+        return {name: head(maps, s) for name, head, maps in self._heads(seen)}
+
+    def matches(self, seen: Features, s: Tensor) -> dict[str, Tensor]:
+        """Features and sentences (N, d_s) -> head name -> how well every clip fits each of them (B, N)."""
+        return {name: head.matches(maps, s) for name, head, maps in self._heads(seen)}
+
+    def _heads(self, seen: Features) -> Iterator[tuple[str, Any, Tensor]]:
+        """Name, head and the maps it reads."""
+        if self.video is not None and seen.video is not None:
+            yield "video", self.video.head, seen.video
         if self.frames is not None and seen.frames is not None:
-            out["frame"] = self.frames.frame(seen.frames, s)
+            yield "frame", self.frames.frame, seen.frames
             if self.frames.motion is not None:
-                out["motion"] = self.frames.motion(seen.frames[:, 1:] - seen.frames[:, :-1], s)
-        return out
+                yield "motion", self.frames.motion, seen.frames[:, 1:] - seen.frames[:, :-1]

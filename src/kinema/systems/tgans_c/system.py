@@ -25,11 +25,12 @@ from kinema.systems.tgans_c.losses import (
     Logits,
     coherence,
     condition_share,
+    contrast,
     critic_terms,
     generator_terms,
     sameness,
 )
-from kinema.systems.tgans_c.networks import Critics
+from kinema.systems.tgans_c.networks import Critics, Features
 from kinema.systems.tgans_c.text import TextDecoder, TextEncoder, Vocabulary, collect_words, reconstruction
 
 MASK_WEIGHT = 0.1  # of the L1 penalty on VGAN's foreground mask
@@ -79,7 +80,7 @@ class TGANsC(System):
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Generator[Losses, None, None]:
         """Auto-encoding of text first; from then on critics and generator, in turn or at once."""
-        c, real = self.config, batch["video"]
+        c = self.config
         if progress.step < c.text_steps:
             yield {"text": {"reconstruction": self.reconstruct(batch["caption"])}}
             return
@@ -89,24 +90,25 @@ class TGANsC(System):
         if c.updates == "alternating":
             with torch.no_grad():
                 fake = self.generator(progress.randn(*self.generator.noise_shape), s)
-            yield {"critic": self.critic_losses(real, fake, s.detach(), wrong, progress)[0]}
+            critic, _ = self.critic_losses(batch, fake, s.detach(), wrong, progress)
+            yield {"critic": critic}
             s = self.sentences(batch["caption"])
             fake = self.generator(progress.randn(*self.generator.noise_shape), s)
-            yield {"generator": self.generator_losses(real, fake, s, progress)}
+            yield {"generator": self.generator_losses(batch, fake, s, progress)}
         else:
             fake = self.generator(progress.randn(*self.generator.noise_shape), s)
-            critic, logits = self.critic_losses(real, fake, s, wrong, progress)
-            yield {"critic": critic, "generator": self.generator_losses(real, fake, s, progress, logits)}
+            critic, known = self.critic_losses(batch, fake, s, wrong, progress)
+            yield {"critic": critic, "generator": self.generator_losses(batch, fake, s, progress, known)}
 
     # ---- the objective ----
 
     def critic_losses(
-        self, real: Tensor, fake: Tensor, s: Tensor, wrong: Tensor | None, progress: Progress
-    ) -> tuple[dict[str, Tensor], tuple[Logits, Logits, Tensor | None]]:
-        """Terms of L_D; for reuse, logits of syn+ and real+ and the frame maps of generated clips."""
+        self, batch: dict[str, Any], fake: Tensor, s: Tensor, wrong: Tensor | None, progress: Progress
+    ) -> tuple[dict[str, Tensor], tuple[Logits, Logits, Features]]:
+        """Terms of L_D; for reuse, logits of syn+ and real+ and the features of generated clips."""
         c = self.config
         penalised = c.r1 > 0 and progress.step % c.r1_every == 0
-        real = real.detach().requires_grad_(penalised)
+        real = batch["video"].detach().requires_grad_(penalised)
         with torch.autocast(real.device.type, enabled=False) if penalised else nullcontext():
             seen = self.critics.features(real, progress.step)  # the trunks run once for both captions
             true = self.critics.logits(seen, s.detach())
@@ -117,38 +119,43 @@ class TGANsC(System):
         if penalised:
             everything = torch.stack([logit.sum() for logit in true.values()])
             terms["r1"] = c.r1 * c.r1_every * gradient_penalty(everything, real)
+        if c.contrast:
+            matches = self.critics.matches(seen, s.detach())
+            terms["contrast"] = c.contrast * contrast(matches, batch["caption"])
         if rejected is not None:
             terms["caption_share"] = condition_share(true, rejected)  # carries no gradient: for the log alone
-        return terms, (false, true, seen_fake.frames)
+        return terms, (false, true, seen_fake)
 
     def generator_losses(
         self,
-        real: Tensor,
+        batch: dict[str, Any],
         fake: Tensor,
         s: Tensor,
         progress: Progress,
-        known: tuple[Logits, Logits, Tensor | None] | None = None,
+        known: tuple[Logits, Logits, Features] | None = None,
     ) -> dict[str, Tensor]:
         """Terms of L_G, eq. (7); `known` is what `critic_losses` gave for the same `fake`."""
-        c, true = self.config, None
+        c, real, true = self.config, batch["video"], None
         if known is not None:
-            logits, true, maps = known
+            logits, true, seen = known
         else:
             seen = self.critics.features(fake, progress.step)
-            logits, maps = self.critics.logits(seen, s), seen.frames
+            logits = self.critics.logits(seen, s)
             if c.loss == "relativistic":
                 with torch.no_grad():
                     true = self.critics.logits(self.critics.features(real, progress.step), s)
         true = {head: value.detach() for head, value in true.items()} if true is not None else None
         terms = generator_terms(c.loss, logits, true)
-        if c.variant == "cc" and maps is not None:
+        if c.variant == "cc" and seen.frames is not None:
             terms = {head: term * 2 / 3 for head, term in terms.items()}  # -1/3 [... - L_t1]
-            terms["coherence"] = coherence(maps) / 3
+            terms["coherence"] = coherence(seen.frames) / 3
         if isinstance(self.generator, VGAN) and self.generator.last_mask is not None:
             terms["mask"] = MASK_WEIGHT * self.generator.last_mask.float().abs().mean()
         if c.diversity:
             other = self.generator(progress.randn(*self.generator.noise_shape), s)
             terms["sameness"] = c.diversity * sameness(fake, other, real)
+        if c.contrast:
+            terms["contrast"] = c.contrast * contrast(self.critics.matches(seen, s), batch["caption"])
         return terms
 
     # ---- text ----
@@ -260,13 +267,15 @@ def _check(config: settings.Config) -> None:
     for name in ("noise", "sentence", "width", "layers", "frame_stride", "r1_every", "fps"):
         if getattr(config, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "text_lr", "critic_lr", "r1", "diversity", "text_steps"):
+    for name in ("lr", "text_lr", "critic_lr", "r1", "diversity", "contrast", "text_steps"):
         if (getattr(config, name) or 0) < 0:
             raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
     if config.frame_stride * 2 > config.frames:
         raise UsageError(
             f"frame_stride {config.frame_stride} leaves fewer than two of {config.frames} frames to look at."
         )
+    if config.contrast and (config.heads != "projection" or not config.conditional):
+        raise UsageError("contrast needs projection heads and captions (heads=projection, conditional=true).")
     if config.smoothing and config.loss != "log":
         raise UsageError(f"smoothing belongs to the log loss, not to {config.loss}.")
 
