@@ -1,6 +1,8 @@
 """NaN, Inf, exhausted memory and wrong settings: what is done, and what is said."""
 
 import json
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from toys import Game, Points, largest_difference, numbers, run, settings
 
 from kinema.core.errors import Diverged, KinemaError, UsageError
 from kinema.core.system import System
-from kinema.engine import train
+from kinema.engine import devices, train
 from kinema.engine.devices import choose_device, out_of_memory, ran_out_of_memory
 from kinema.engine.distributed import World
 
@@ -114,12 +116,49 @@ def test_out_of_memory_names_the_micro_batch_that_fits(
 ) -> None:
     kind = type("Hungry", (Greedy,), {"error": error, "text": text})
     with pytest.raises(
-        KinemaError, match=r"8 items at a time \(batch=8\); 2 at a time fit: --set micro_batch=2"
+        KinemaError, match=r"8 items at a time \(batch=8\); 2 at a time fit: add --set micro_batch=2"
     ):
         run(tmp_path / "run", kind)
     system, _ = run(tmp_path / "run", kind, micro_batch=2)
     whole, _ = run(tmp_path / "whole")
     assert largest_difference(numbers(system), numbers(whole)) <= 1e-6
+
+
+class Hoarder(Game):
+    """Really takes 100 MB an item."""
+
+    def step(self, batch: dict[str, Any], progress: Any) -> Any:
+        for losses in super().step(batch, progress):
+            hoard = torch.ones(len(batch["video"]), 25_000_000).mean()
+            for terms in losses.values():
+                terms["hoard"] = 0 * hoard
+            yield losses
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux promises memory that it does not have")
+def test_memory_that_is_not_there_fails_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    monkeypatch.setattr(devices, "free_memory", lambda: 500_000_000)
+    with pytest.raises(KinemaError, match=r"8 items at a time .*; [24] at a time fit"):
+        run(tmp_path / "run", Hoarder)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    run(tmp_path / "run", Hoarder, micro_batch=2)
+
+
+def test_free_memory_is_the_least_of_machine_and_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "CONTROL_GROUPS", ())
+    machine = devices.free_memory()
+    assert machine is None or machine > 100_000_000
+    (tmp_path / "max").write_text("900\n")
+    (tmp_path / "now").write_text("200\n")
+    monkeypatch.setattr(devices, "CONTROL_GROUPS", ((tmp_path, "max", "now"), (tmp_path / "gone", "a", "b")))
+    assert devices.free_memory() in (None, 700)
+    (tmp_path / "max").write_text("max\n")
+    assert devices.free_memory() in (None, pytest.approx(machine, rel=0.5))
 
 
 def test_out_of_memory_with_one_item_says_so(tmp_path: Path) -> None:

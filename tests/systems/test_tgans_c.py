@@ -36,7 +36,7 @@ from kinema.systems.tgans_c.text import (
     split_words,
 )
 
-TINY = PRESETS["tiny"]().config
+TINY = replace(PRESETS["tiny"]().config, contrast=0.0)
 CAPTION = "digit 7 is moving left and right ."
 
 

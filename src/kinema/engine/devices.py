@@ -1,7 +1,9 @@
 """What depends on the machine, decided once per run: device, precision, layout, and what if memory ends."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -9,6 +11,12 @@ from torch import nn
 from kinema.core.config import RunSettings
 from kinema.core.errors import KinemaError, UsageError
 from kinema.engine.distributed import World
+
+CONTROL_GROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+"""folder, limit and use of a container's memory, versions 2 and 1"""
 
 Context = Callable[[], AbstractContextManager[object]]
 
@@ -60,12 +68,55 @@ def channels_last(module: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=layouts[parameter.dim()])
 
 
+@contextmanager
+def bounded_memory(device: torch.device) -> Iterator[None]:
+    """On a Linux CPU, let memory that is not there fail where it is asked for.
+
+    Without a bound the kernel promises more than it has and then kills the process, which can say nothing.
+    """
+    free = free_memory()
+    if device.type != "cpu" or free is None:
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    share = free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    limit = _in_kib("/proc/self/status", "VmData") * 1024 + share
+    lower = [limit, *(bound for bound in before if bound != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(lower), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def free_memory() -> int | None:
+    """Bytes that this process could still have, by the machine and by its control group; None if unknown."""
+    try:
+        found = [_in_kib("/proc/meminfo", "MemAvailable") * 1024]
+    except (OSError, KeyError):
+        return None
+    for folder, most, now in CONTROL_GROUPS:
+        try:
+            found.append(int((folder / most).read_text()) - int((folder / now).read_text()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return max(0, min(found))
+
+
+def _in_kib(path: str, name: str) -> int:
+    """A line such as `name:  123 kB` of a file under /proc."""
+    lines = dict(line.split(":", 1) for line in Path(path).read_text().splitlines() if ":" in line)
+    return int(lines[name].split()[0])
+
+
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an exception is one of the ways in which PyTorch and Python say that memory ended."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    said = ("can't allocate memory", "out of memory", "bad_alloc")
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in said)
 
 
 def out_of_memory(settings: RunSettings, items: int, fits: Callable[[int], bool] | None) -> KinemaError:
@@ -75,11 +126,9 @@ def out_of_memory(settings: RunSettings, items: int, fits: Callable[[int], bool]
     while items > 1:
         items = (items + 1) // 2
         if fits is None:
-            return KinemaError(f"{said}; try --set micro_batch={items}: less memory, the same result.")
+            return KinemaError(f"{said}; try --set micro_batch={items}: the same batch in pieces.")
         if fits(items):
-            return KinemaError(
-                f"{said}; {items} at a time fit: --set micro_batch={items} gives the same result."
-            )
+            return KinemaError(f"{said}; {items} at a time fit: add --set micro_batch={items}.")
     return KinemaError(
         f"{said}, and one item alone does not fit; choose a smaller preset, size or fewer frames."
     )

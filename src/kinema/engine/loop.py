@@ -17,7 +17,7 @@ from kinema.core.config import RunSettings, to_dict
 from kinema.core.errors import Diverged, Stopped, UsageError
 from kinema.core.system import System
 from kinema.engine import state
-from kinema.engine.devices import channels_last, choose_device, choose_precision
+from kinema.engine.devices import bounded_memory, channels_last, choose_device, choose_precision
 from kinema.engine.distributed import World, join
 from kinema.engine.ema import Ema
 from kinema.engine.health import Health
@@ -73,6 +73,7 @@ def train(
         world = join(settings.device)
         stack.callback(world.leave)
         check(system, settings, data, world)
+        stack.enter_context(bounded_memory(choose_device(settings.device, world)))
         signals = stack.enter_context(caught_signals())
         run = Run(system, data, settings, Path(folder), world, write_config or {})
         stack.callback(run.close)

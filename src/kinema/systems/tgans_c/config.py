@@ -117,6 +117,7 @@ _GOOD = Config(
     critic_norm="spectral",
     loss="hinge",
     diversity=1.0,
+    contrast=1.0,
     frame_stride=4,
     updates="simultaneous",
     lr=4e-4,

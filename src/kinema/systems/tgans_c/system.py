@@ -275,7 +275,7 @@ def _check(config: settings.Config) -> None:
             f"frame_stride {config.frame_stride} leaves fewer than two of {config.frames} frames to look at."
         )
     if config.contrast and (config.heads != "projection" or not config.conditional):
-        raise UsageError("contrast needs projection heads and captions (heads=projection, conditional=true).")
+        raise UsageError("contrast needs projection heads and captions; set contrast=0 to do without them.")
     if config.smoothing and config.loss != "log":
         raise UsageError(f"smoothing belongs to the log loss, not to {config.loss}.")
 
