@@ -70,8 +70,8 @@ class Config:
     diversity: float = 0.0
     """weight of the term that asks two clips of one caption to differ as much as from a real clip of it"""
     contrast: float = 0.0
-    """weight of the term that asks every clip to fit its caption better than the other captions of its batch;
-    needs projection heads"""
+    """weight of the term that asks every clip to fit its caption better than the other captions of its batch,
+    or of its part of the batch on several processes; needs projection heads"""
     smoothing: float = 0.0
     """one-sided label smoothing: the true label is 1 - smoothing (log loss only)"""
     frame_stride: int = 1
