@@ -206,10 +206,14 @@ class Layered(Generator):
         self.size, self.frames, self.layers = config.size, config.frames, config.layers
         self.side = config.size * 2 // 3 // 8 * 8
         self.noise_shape = (config.layers, config.noise)
-        which = torch.eye(config.layers, config.layers if config.layers > 1 else 0)
-        self.register_buffer("which", which, persistent=False)  # a row for each layer; one needs no name
-        ins = config.noise + config.sentence + which.shape[1]
-        self.input_map = nn.Sequential(nn.Linear(ins, ins, bias=False), BatchNorm1d(ins), nn.LeakyReLU(0.2))
+        ins, n = config.noise + config.sentence, config.layers
+        # One map for each layer: to tell a shared one which layer it works for, the words of a sentence would
+        # have to be multiplied by that number, and a network learns this slowly.
+        self.input_map = nn.Sequential(
+            nn.Linear(n * config.noise + config.sentence, n * ins, bias=False),
+            BatchNorm1d(n * ins),
+            nn.LeakyReLU(0.2),
+        )
         self.sprite = Sprite(ins, config.width, config.channels, self.side)
         self.path = nn.Sequential(
             nn.Linear(ins, 512, bias=False), BatchNorm1d(512), nn.LeakyReLU(0.2),
@@ -221,8 +225,7 @@ class Layered(Generator):
     def forward(self, z: Tensor, s: Tensor) -> Tensor:
         """Noise (B, layers, d_z), sentences (B, d_s) -> video (B, C, T, S, S)."""
         b = z.shape[0]
-        words, which = s[:, None].expand(-1, self.layers, -1), self.get_buffer("which").expand(b, -1, -1)
-        x = self.input_map(torch.cat([z, words, which], 2).flatten(0, 1))  # (B·layers, d)
+        x = self.input_map(torch.cat([z.flatten(1), s], 1)).view(b * self.layers, -1)  # (B·layers, d)
         placed = self._place(self.sprite(x), self.path(x).float()).unflatten(0, (b, self.layers))
         video = self.background.clamp(-1, 1)
         for layer in placed.unbind(1):  # (B, C + 1, T, S, S), later ones in front
