@@ -107,7 +107,7 @@ class Fake(System):
         return clips.flatten(1).mean(1)
 
 
-def jobs(device: str) -> list[Any]:
+def jobs(device: str, precision: Any) -> list[Any]:
     painter, noise = Painter(Config()).to(device), torch.randn(4, 8, device=device)
 
     def slow() -> torch.Tensor:

@@ -161,11 +161,15 @@ def clips(spread: float) -> Batch:
 def test_collapse_is_seen_in_previews_that_are_all_alike() -> None:
     real = {"video": torch.rand(5, 1, 3, 4, 4) * 2 - 1}
     health = Health(players())
+    for _ in range(4):
+        assert not health.preview(clips(2), real)  # nothing was trained yet
+    health.losses({f"{name}/term": 1.0 for name in players()})
     assert not health.preview(clips(2), real)  # untrained networks are all alike
     assert not health.preview(clips(100), real)
     assert "collapse" in health.preview(clips(2), real)[0]
     assert not health.preview(clips(2), real)
     few = Health(players())
+    few.losses({f"{name}/term": 1.0 for name in players()})
     assert not any(few.preview(Batch(clips(0).items[:3]), real) for _ in range(4))
 
 
@@ -193,3 +197,14 @@ def test_the_run_prints_its_warnings(tmp_path: Path, capsys: pytest.CaptureFixtu
     system, _ = run(tmp_path / "run", Won, steps=4)
     assert "critic is saturated" in capsys.readouterr().err
     assert numbers(system)
+
+
+def test_players_that_a_run_never_came_to_are_named() -> None:
+    health = Health(players())
+    first, *rest = players()
+    health.losses({f"{first}/term": 1.0})
+    (said,) = health.end()
+    assert all(name in said for name in rest)
+    assert first not in said.split(" was never")[0]
+    health.losses({f"{name}/term": 1.0 for name in rest})
+    assert not health.end()

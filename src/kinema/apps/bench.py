@@ -37,13 +37,18 @@ def main(args: list[str]) -> int:
     if flags.repeats < 1:
         raise UsageError(f"repeats is at least 1, not {flags.repeats}.")
     jobs = load_bench(flags.name)  # an unknown system is named here
+    import torch
+
+    from kinema.engine.devices import choose_precision
+
     device = pick_device(flags.device)
+    precision = choose_precision("auto", torch.device(device))
     rows = []
-    for job, shape, faithful, default in jobs(device):
+    for job, shape, faithful, default in jobs(device, precision):
         say.remark(f"measuring {job} ({shape}) …")
         rows.append({"job": job, "shape": shape, **measure(faithful, default, flags.repeats, device)})
     facts = {"machine": machine(device), "rows": rows}
-    head = ["job", "shape", "faithful_s", "default_s", "ratio", "max_abs_diff", "peak_mb"]
+    head = ["job", "shape", "faithful_s", "default_s", "ratio", "difference", "peak_mb"]
     table = say.columns(head, [[row[key] for key in head] for row in rows])
     clock = "process seconds" if device == "cpu" else "device seconds"
     say.result(facts, f"{table}\n{facts['machine']}; medians of {flags.repeats}, {clock}", flags.json)
@@ -68,7 +73,7 @@ def measure(
         "faithful_s": slow,
         "default_s": fast,
         "ratio": slow / max(fast, 1e-9),
-        "max_abs_diff": difference,
+        "difference": difference,
         "peak_mb": max(peaks[1]),
         "faithful_peak_mb": max(peaks[0]),
     }
@@ -131,7 +136,7 @@ def whole_peak_megabytes() -> float:
 
 
 def largest_difference(a: Any, b: Any) -> float | None:
-    """Between the outputs of two paths; None where a path gives nothing to compare."""
+    """Of the outputs of two paths, relative to the largest number in each; None without numbers."""
     import numpy as np
     import torch
 
@@ -141,9 +146,10 @@ def largest_difference(a: Any, b: Any) -> float | None:
         found = [d for d in map(largest_difference, a, b) if d is not None]
         return max(found, default=None)
     if isinstance(a, torch.Tensor):
-        return float((a.detach().double() - b.detach().double()).abs().max())
+        a, b = a.detach().double().cpu().numpy(), b.detach().double().cpu().numpy()
     if isinstance(a, np.ndarray | float | int):
-        return float(np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).max())
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        return float(np.abs(a - b).max() / max(np.abs(a).max(), np.abs(b).max(), 1e-30))
     return None
 
 

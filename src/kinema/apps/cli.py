@@ -65,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KinemaError as error:
         print("kinema:", " ".join(str(error).split()), file=sys.stderr)
         return error.exit_code
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print("kinema: there is not enough memory for this; ask for less at once.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("kinema: stopped before it was done.", file=sys.stderr)
         return 1
@@ -73,6 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except SystemExit as end:  # from the parser: 0 after --help, 2 after wrong flags
         return end.code if isinstance(end.code, int) else 2
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ended, in the words of Python, numpy or PyTorch."""
+    if "torch" in sys.modules:
+        from kinema.engine.devices import ran_out_of_memory
+
+        return ran_out_of_memory(error)
+    return isinstance(error, MemoryError)
 
 
 def _dispatch(args: list[str]) -> int:

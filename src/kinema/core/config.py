@@ -22,7 +22,7 @@ class RunSettings:
     batch: int = 32
     """items per step over all processes"""
     micro_batch: int | None = None
-    """items computed at a time on one process; None: all. Less memory, same result but for batch norm"""
+    """items computed at a time on one process; None: all. Less memory; what compares items sees a piece"""
     seed: int = 0
     """fixes initial weights, data order and noise"""
     save_every_steps: int = 250

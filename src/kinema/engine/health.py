@@ -17,6 +17,8 @@ class Health:
 
     def __init__(self, players: Mapping[str, Player]) -> None:
         self.players = list(players)
+        self.asleep = set(players)
+        """players that were not trained yet"""
         self.zero_lines = dict.fromkeys(self.players, 0)
         self.first_sigma: dict[str, list[float]] = {}
         self.previews = 0
@@ -25,6 +27,7 @@ class Health:
     def losses(self, means: Mapping[str, float]) -> list[str]:
         """A player whose first term is zero for three lines has won the game; the others learn nothing."""
         found = []
+        self.asleep -= {term.partition("/")[0] for term in means}
         for player in self.players if len(self.players) > 1 else ():
             term = next((k for k in means if k.startswith(player + "/")), None)
             won = term is not None and abs(means[term]) < 1e-3
@@ -38,6 +41,8 @@ class Health:
 
     def preview(self, result: Result, batch: Mapping[str, Any]) -> list[str]:
         """Clips that differ far less from each other than real ones do, from the third preview on."""
+        if self.asleep:
+            return []
         self.previews += 1
         if not isinstance(result, Batch) or len(result) < 4:
             return []
@@ -66,6 +71,12 @@ class Health:
             )
             found += self._once(f"growth {player}", growth > 10, text)
         return found
+
+    def end(self) -> list[str]:
+        """Players that a finished run never came to."""
+        names = ", ".join(sorted(self.asleep))
+        text = f"{names} was never trained: the first steps train other parts only. Raise `steps`."
+        return self._once("asleep", bool(self.asleep), text)
 
     def _once(self, key: str, wrong: bool, text: str) -> list[str]:
         new = wrong and key not in self.said

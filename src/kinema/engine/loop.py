@@ -198,7 +198,7 @@ class Run:
         last = counters.step == settings.steps
         if last or counters.step % settings.log_every_steps == 0:
             means = self.log.line(counters.step, settings.batch, counters.seconds)
-            for warning in self.health.losses(means):
+            for warning in [*self.health.losses(means), *(self.health.end() if last else [])]:
                 self.log.note(counters.step, warning)
         if self.world.leads and (last or counters.step % settings.preview_every_steps == 0):
             for warning in self.health.weights(self.stepper.parameters):

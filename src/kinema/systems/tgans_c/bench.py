@@ -6,6 +6,7 @@ because statistics of one frame and of all frames differ, and the two paths coul
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from kinema.systems.tgans_c.system import TGANsC
 BATCH = 8
 WORDS = ("digit", "1", "2", "moves", "up", "down", ".")
 Work = Callable[[], dict[str, Tensor]]
+Precision = Callable[[], AbstractContextManager[object]]
 
 
 class Job(NamedTuple):
@@ -31,11 +33,17 @@ class Job(NamedTuple):
     default: Work
 
 
-def jobs(device: str) -> list[Job]:
-    """A full training step and generation, at the paper's width and size."""
+def jobs(device: str, precision: Precision) -> list[Job]:
+    """A full training step and generation, at the paper's width and size.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N".
+        precision: the context in which the default path computes.
+    """
     torch.manual_seed(0)
     system = TGANsC(Config(words=WORDS, text_steps=0)).to(device).eval()
     fast = TGANsC(system.config).to(device).eval()
+    _calibrate(system)
     fast.load_state_dict(system.state_dict())
     _channels_last(fast)
     batch = {
@@ -50,9 +58,14 @@ def jobs(device: str) -> list[Job]:
             "step",
             f"{BATCH}x3x16x48x48",
             lambda: faithful_step(system, batch),
-            lambda: default_step(fast, batch),
+            lambda: default_step(fast, batch, precision),
         ),
-        Job("run", "16x3x16x48x48", lambda: _generate(system, z, s), lambda: _generate_fast(fast, z, s)),
+        Job(
+            "run",
+            "16x3x16x48x48",
+            lambda: _generate(system, z, s, nullcontext),
+            lambda: _generate(fast, z, s, precision),
+        ),
     ]
 
 
@@ -73,12 +86,12 @@ def faithful_step(system: TGANsC, batch: dict[str, Any]) -> dict[str, Tensor]:
     return _named(terms, "critic") | _named(fooled, "generator")
 
 
-def default_step(system: TGANsC, batch: dict[str, Any]) -> dict[str, Tensor]:
-    """The same by the system's own step: frames folded, trunks run once for both captions, bf16."""
+def default_step(system: TGANsC, batch: dict[str, Any], precision: Precision) -> dict[str, Tensor]:
+    """The same by the system's own step: frames folded, trunks run once for both captions."""
     out: dict[str, Tensor] = {}
     steps, players = system.step(batch, _progress(system)), system.players()
     while True:
-        with _bf16(system):
+        with precision():
             losses = next(steps, None)
         if losses is None:
             return out
@@ -107,21 +120,26 @@ def _logits_frame_by_frame(system: TGANsC, video: Tensor, s: Tensor) -> Logits:
 
 
 @torch.no_grad()
-def _generate(system: TGANsC, z: Tensor, s: Tensor) -> dict[str, Tensor]:
-    return {"video": system.generator(z, s)}
+def _generate(system: TGANsC, z: Tensor, s: Tensor, precision: Precision) -> dict[str, Tensor]:
+    with precision():
+        return {"video": system.generator(z, s).float()}
 
 
-def _generate_fast(system: TGANsC, z: Tensor, s: Tensor) -> dict[str, Tensor]:
-    with _bf16(system):
-        return _generate(system, z, s)
+@torch.no_grad()
+def _calibrate(system: TGANsC) -> None:
+    """Give batch norms the statistics of a batch, so that outputs are of the size that training makes."""
+    norms = [m for m in system.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = 1.0
+    system.train()
+    s = torch.randn(BATCH, system.config.sentence, device=system.device)
+    video = system.generator(torch.randn(BATCH, system.config.noise, device=system.device), s)
+    system.critics.logits(system.critics.features(video), s)
+    system.eval()
 
 
 def _named(terms: dict[str, Tensor], player: str) -> dict[str, Tensor]:
     return {f"{player}/{name}": value.detach() for name, value in terms.items()}
-
-
-def _bf16(system: TGANsC) -> torch.autocast:
-    return torch.autocast(system.device.type, torch.bfloat16, cache_enabled=False)
 
 
 def _progress(system: TGANsC) -> Progress:

@@ -81,6 +81,8 @@ class TGANsC(System):
     def step(self, batch: dict[str, Any], progress: Progress) -> Generator[Losses, None, None]:
         """Auto-encoding of text first; from then on critics and generator, in turn or at once."""
         c = self.config
+        if len(batch["caption"]) < 2:
+            raise UsageError("TGANs-C normalises over a batch, so batch and micro_batch are at least 2.")
         if progress.step < c.text_steps:
             yield {"text": {"reconstruction": self.reconstruct(batch["caption"])}}
             return
@@ -268,8 +270,17 @@ def _check(config: settings.Config) -> None:
         if getattr(config, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
     for name in ("lr", "text_lr", "critic_lr", "r1", "diversity", "contrast", "text_steps"):
-        if (getattr(config, name) or 0) < 0:
-            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+        value = getattr(config, name)
+        if value is not None and not 0 <= value < float("inf"):
+            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
+    if not all(0 <= beta < 1 for beta in config.betas):
+        raise UsageError(f"betas are two numbers from 0 to below 1, not {config.betas}.")
+    if not 0 <= config.smoothing < 1:
+        raise UsageError(f"smoothing is a number from 0 to below 1, not {config.smoothing}.")
+    if config.decay_from is not None and not 0 <= config.decay_from <= 1:
+        raise UsageError(f"decay_from is a fraction of the run, from 0 to 1, not {config.decay_from}.")
+    if config.ema_halflife_images is not None and not config.ema_halflife_images > 0:
+        raise UsageError(f"ema_halflife_images is more than 0, not {config.ema_halflife_images}.")
     if config.frame_stride * 2 > config.frames:
         raise UsageError(
             f"frame_stride {config.frame_stride} leaves fewer than two of {config.frames} frames to look at."

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.core.errors import UsageError, nearest
+from kinema.data.captions import words as split
 from kinema.nn.norm import BatchNorm1d
 
 PAD, START, END, UNK = range(4)
@@ -20,19 +21,9 @@ SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
 MAX_WORDS = 60
 
 
-def split_words(caption: str) -> list[str]:
-    """Lower-case words; the full stop is a word of its own.
-
-    Example:
-        >>> split_words("Digit 6 is moving up and down.")
-        ['digit', '6', 'is', 'moving', 'up', 'and', 'down', '.']
-    """
-    return caption.lower().replace(".", " . ").replace(",", " , ").split()
-
-
 def collect_words(captions: Iterable[str]) -> tuple[str, ...]:
     """The sorted vocabulary of a set of captions."""
-    return tuple(sorted({w for c in captions for w in split_words(c)}))
+    return tuple(sorted({w for c in captions for w in split(c)}))
 
 
 class Vocabulary:
@@ -47,7 +38,7 @@ class Vocabulary:
 
     def check(self, caption: str) -> None:
         """Raise `UsageError` for a caption that is empty, too long, or holds a word never trained on."""
-        words = split_words(caption)
+        words = split(caption)
         if not words:
             raise UsageError(
                 "the caption is empty; give a sentence such as 'digit 7 is moving left and right .'"
@@ -61,7 +52,7 @@ class Vocabulary:
 
     def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions as word numbers (B, L), padded with 0, and their lengths (B,); each ends in `<end>`."""
-        rows = [[self.index.get(w, UNK) for w in split_words(c)[:MAX_WORDS]] + [END] for c in captions]
+        rows = [[self.index.get(w, UNK) for w in split(c)[:MAX_WORDS]] + [END] for c in captions]
         lengths = torch.tensor([len(r) for r in rows])
         out = torch.full((len(rows), int(lengths.max())), PAD)
         for i, row in enumerate(rows):
