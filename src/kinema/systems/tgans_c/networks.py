@@ -76,10 +76,11 @@ class JointHead(nn.Module):
 
 
 class ProjectionHead(nn.Module):
-    """logit = real(m) + <V s, sum of m over its places>, with m the activated map.
+    """logit = real(m) + <V s, maximum of m over its places>, with m the activated map.
 
-    What a caption names may be anywhere, so its evidence is summed over places. Whether a clip is real
-    depends on where things are too: with a sum there, the generator puts all at one place unseen.
+    What a caption names may be anywhere, but twice the same is not two things: a sum over places would take
+    two fours for a nine and a four. Whether a clip is real depends on where things are: without places, the
+    generator puts all at one place unseen.
     """
 
     def __init__(self, config: Config, mix: bool) -> None:
@@ -95,12 +96,12 @@ class ProjectionHead(nn.Module):
         with torch.autocast(maps.device.type, enabled=False):
             m = self._activated(maps)
             real = self.real(m.flatten(0, 1)).flatten(1).mean(1).unflatten(0, (b, f))
-            return real + (self.fits(s.float())[:, None] * m.flatten(3).sum(3)).sum(2)
+            return real + (self.fits(s.float())[:, None] * m.flatten(3).amax(3)).sum(2)
 
     def matches(self, maps: Tensor, s: Tensor) -> Tensor:
         """How well clip i fits sentence j: maps (B, F, C, h, w), sentences (N, d_s) -> (B, N)."""
         with torch.autocast(maps.device.type, enabled=False):
-            return self._activated(maps).flatten(3).sum(3).mean(1) @ self.fits(s.float()).T
+            return self._activated(maps).flatten(3).amax(3).mean(1) @ self.fits(s.float()).T
 
     def _activated(self, maps: Tensor) -> Tensor:
         """Maps m (B, F, C, h, w) in float32."""
