@@ -87,15 +87,11 @@ def test_fewer_samples_than_features_against_sixty_digits():
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-9)
 
 
-def test_agrees_with_torch_fidelity(fidelity):
-    import torch
-
-    metric = fidelity("metric_fid")
+def test_agrees_with_torch_fidelity():
+    """The number is what torch-fidelity 0.4.0, which needs torchvision, gives for these features."""
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(400, 32)), rng.normal(0.2, 1.3, size=(500, 32))
-    stats = [metric.fid_features_to_statistics(torch.from_numpy(v)) for v in (x, y)]
-    expected = metric.fid_statistics_to_metric(*stats, verbose=False)["frechet_inception_distance"]
-    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(x, y) == pytest.approx(5.555915038825788, rel=1e-6)
 
 
 def test_a_set_is_at_no_distance_from_itself_and_order_does_not_matter():

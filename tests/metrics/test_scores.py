@@ -1,11 +1,13 @@
-"""KID, precision, recall, Inception score, PSNR and SSIM against reference packages and plain loops."""
+"""KID, precision, recall, Inception score, PSNR and SSIM against reference packages and plain loops.
+
+Numbers said to be torch-fidelity's were made with its version 0.4.0; it needs torchvision, so it is not run here.
+"""
 
 import contextlib
 import io
 
 import numpy as np
 import pytest
-import torch
 
 from kinema.core.errors import DataError, UsageError
 from kinema.metrics.inception_score import inception_score
@@ -20,13 +22,10 @@ def features():
     return rng.normal(size=(300, 24)).astype(np.float32), rng.normal(0.3, 1.2, (280, 24)).astype(np.float32)
 
 
-def test_kid_agrees_with_torch_fidelity_on_the_same_subsets(fidelity, features):
-    x, y = (torch.from_numpy(f).double() for f in features)
-    options = {"kid_subsets": 7, "kid_subset_size": 100, "rng_seed": 2020, "verbose": False}
-    expected = fidelity("metric_kid").kid_features_to_metric(x, y, **options)
+def test_kid_agrees_with_torch_fidelity_on_the_same_subsets(features):
     mean, deviation = kid(*features, subsets=7, size=100)
-    assert mean == pytest.approx(expected["kernel_inception_distance_mean"], abs=1e-7)
-    assert deviation == pytest.approx(expected["kernel_inception_distance_std"], abs=1e-7)
+    assert mean == pytest.approx(0.38487041941855404, abs=1e-7)
+    assert deviation == pytest.approx(0.050780832066047256, abs=1e-7)
 
 
 def test_mmd_is_the_double_sum_of_its_definition():
@@ -55,13 +54,10 @@ def test_prdc_equals_the_prdc_package(features):
     assert prdc(*features, k=5) == pytest.approx(expected, abs=0)
 
 
-def test_precision_and_recall_agree_with_torch_fidelity(fidelity, features):
-    real, fake = (torch.from_numpy(f).double() for f in features)
-    options = {"prc_neighborhood": 3, "prc_batch_size": 100, "save_cpu_ram": False, "verbose": False}
-    expected = fidelity("metric_prc").prc_features_to_metric(fake, real, **options)
+def test_precision_and_recall_agree_with_torch_fidelity(features):
     ours = prdc(*features, k=3)
-    assert ours["precision"] == pytest.approx(expected["precision"], abs=1e-6)
-    assert ours["recall"] == pytest.approx(expected["recall"], abs=1e-6)
+    assert ours["precision"] == pytest.approx(0.3, abs=1e-6)
+    assert ours["recall"] == pytest.approx(0.95, abs=1e-6)
 
 
 def test_prdc_sees_collapse_and_strangers(monkeypatch):
@@ -79,12 +75,11 @@ def test_prdc_sees_collapse_and_strangers(monkeypatch):
     assert prdc(real, real + 0.1) == pytest.approx(prdc(real, real + 0.1))
 
 
-def test_inception_score_agrees_with_torch_fidelity(fidelity):
+def test_inception_score_agrees_with_torch_fidelity():
     logits = np.random.default_rng(4).normal(0, 2, (503, 12))
-    expected = fidelity("metric_isc").isc_features_to_metric(torch.from_numpy(logits))
     mean, deviation = inception_score(logits)
-    assert mean == pytest.approx(expected["inception_score_mean"], abs=1e-10)
-    assert deviation == pytest.approx(expected["inception_score_std"], abs=1e-10)
+    assert mean == pytest.approx(2.6205140649859504, abs=1e-10)
+    assert deviation == pytest.approx(0.10424891070077948, abs=1e-10)
 
 
 def test_inception_score_lies_between_one_and_the_number_of_classes():

@@ -83,7 +83,7 @@ class TGANsC(System):
         c = self.config
         if len(batch["caption"]) < 2:
             raise UsageError("TGANs-C normalises over a batch, so batch and micro_batch are at least 2.")
-        if progress.step < c.text_steps:
+        if c.conditional and progress.step < c.text_steps:
             yield {"text": {"reconstruction": self.reconstruct(batch["caption"])}}
             return
         s = self.sentences(batch["caption"])
@@ -200,7 +200,7 @@ class TGANsC(System):
             raise UsageError(f"n is the number of clips for each caption, at least 1, not {request.n}.")
         if not 0 <= request.seed < 2**40:
             raise UsageError(f"seed is a number from 0 to 2^40, not {request.seed}.")
-        for caption in request.caption:
+        for caption in request.caption if c.conditional else ():
             self.vocabulary.check(caption)
         captions = [caption for caption in request.caption for _ in range(request.n)]
         seeds = [clip_seed(request.seed, i) for _ in request.caption for i in range(request.n)]
