@@ -1,6 +1,6 @@
 """KID, precision, recall, Inception score, PSNR and SSIM against reference packages and plain loops.
 
-Numbers said to be torch-fidelity's were made with its version 0.4.0; it needs torchvision, so it is not run here.
+Numbers said to be torch-fidelity's are of its version 0.4.0; it needs torchvision, so it is not run here.
 """
 
 import contextlib

@@ -195,6 +195,8 @@ def test_unconditional_system_ignores_captions(data: Any) -> None:
     assert np.abs(clips[0].astype(int) - clips[1]).max() <= 1  # rows of one product may round differently
     (losses,) = system.step(data.batch(range(4)), at(0, slice(0, 4), 4))
     assert "caption_share" not in losses["critic"]
+    assert set(system.players()) == set(losses) == {"critic", "generator"}
+    assert isinstance(system.run(Request(caption=("whatever is said",))), Video)
 
 
 def test_a_batch_of_one_is_refused_with_a_sentence(data: Any) -> None:

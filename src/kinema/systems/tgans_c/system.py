@@ -65,13 +65,12 @@ class TGANsC(System):
         return replace(config, words=tuple(data.vocabulary) or collect_words(data.captions))
 
     def players(self) -> dict[str, Player]:
-        """`text` (the auto-encoder), `critic` (all heads), `generator`."""
+        """`text` (the auto-encoder, if there are captions), `critic` (all heads), `generator`."""
         c = self.config
         trained: list[nn.Module] = [self.generator, *([self.text_encoder] if c.finetune_text else [])]
+        text = Player([self.text_encoder, self.text_decoder], c.text_lr, betas=(0.9, 0.999), clip_norm=5.0)
         return {
-            "text": Player(
-                [self.text_encoder, self.text_decoder], c.text_lr, betas=(0.9, 0.999), clip_norm=5.0
-            ),
+            **({"text": text} if c.conditional else {}),
             "critic": Player([self.critics], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
             "generator": Player(
                 trained, c.lr, c.betas, ema_halflife_images=c.ema_halflife_images, decay_from=c.decay_from
