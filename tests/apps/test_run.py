@@ -63,7 +63,7 @@ def test_captions_from_a_file(kinema, trained: Path) -> None:
         (["--captions", "none.txt"], 2, "none.txt cannot be read"),
         (["--captions", "empty.txt"], 2, "no sentence"),
         (["--caption", "a horse"], 2, "the word 'a' is not known"),
-        (["--caption", SIX, "--out", "x.avi"], 1, "x.avi"),
+        (["--caption", SIX, "--out", "x.avi"], 2, "x.avi"),
         (["--caption", SIX, "--out", "empty.txt/x.mp4"], 1, "not writable"),
         (["--caption", SIX, "--out", "full"], 1, "holds other files ('precious')"),
         (["--caption", SIX, "--precision", "fp8"], 2, "precision is auto, bf16 or fp32"),
@@ -83,7 +83,7 @@ def test_wrong_requests_get_one_line(kinema, trained: Path, flags: list[str], co
 
 def test_a_wrong_ending_is_found_before_the_weights_are_read(kinema, trained: Path, monkeypatch) -> None:
     monkeypatch.setattr("kinema.apps.run.load", lambda *_, **__: pytest.fail("weights were read"))
-    assert kinema("run", trained, "--caption", SIX, "--out", "x.avi").code == 1
+    assert kinema("run", trained, "--caption", SIX, "--out", "x.avi").code == 2
 
 
 def test_fields_of_a_request_are_checked_by_name(trained: Path) -> None:

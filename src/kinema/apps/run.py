@@ -106,7 +106,7 @@ def check_ending(out: Path) -> None:
 
     if out.suffix.lower() not in (known := (*CLIPS, *PICTURES)):
         endings = " ".join(filter(None, known))
-        raise MediaError(
+        raise UsageError(
             f"{out} ends in '{out.suffix}'; formats are {endings}, or a folder without an ending."
         )
     if not out.suffix and out.exists():

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from kinema.core.errors import DataError, UsageError, nearest
+from kinema.core.errors import UsageError, nearest
 from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
 from kinema.data.folder import FolderClips
@@ -46,7 +46,7 @@ def open_clips(
         return procedural(str(where), frames=frames, size=size, channels=channels, split=split, seed=seed)
     folder, only = split_list(Path(where))
     if not folder.exists() and len(folder.parts) == 1:
-        raise DataError(
+        raise UsageError(
             f"no data set or folder is called '{where}'; the data sets are {', '.join(PROCEDURAL)}."
         )
     return FolderClips(
