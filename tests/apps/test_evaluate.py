@@ -52,7 +52,21 @@ def test_a_duel_of_equal_runs_is_a_tie(kinema, run: Path, trained: Path) -> None
     assert said.code == 0, said.err
     metrics = json.loads(said.out)["rows"][0]["metrics"]
     assert (metrics["winner"], metrics["r_test"], metrics["r_samples"]) == (0, 1.0, 1.0)
+    assert kinema("evaluate", run, "--against", trained, *SMALL).out.endswith(": a tie\n")
     assert not (run / "scores.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"), [((0.1, 0.4), "the first wins, {run}"), ((0.4, 0.1), "the second wins, {trained}")]
+)
+def test_a_duel_says_in_words_who_wins(kinema, run: Path, trained: Path, monkeypatch, samples, words) -> None:
+    rates = iter(samples)
+    monkeypatch.setattr("kinema.apps.evaluate.error_on_real", lambda *_: 0.2)
+    monkeypatch.setattr("kinema.apps.evaluate.error_on_samples", lambda *_: next(rates))
+    said = kinema("evaluate", run, "--against", trained, *SMALL)
+    line = f"{run} against {trained}: {words.format(run=run, trained=trained)}"
+    assert said.out.splitlines()[-1] == line
+    assert "winner" not in said.out
 
 
 def test_the_errors_of_a_critic_are_counted_on_the_right_clips(trained: Path, monkeypatch) -> None:

@@ -2,7 +2,8 @@
 
 import importlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,15 @@ def main(args: list[str]) -> int:
     data = real_clips(loaded, flags.data)
     if flags.ranking:
         return ranking.write(loaded, flags.against, data, flags)
-    rows = [duel(loaded, load(other, device=flags.device), data, flags) for other in flags.against]
-    rows = rows or scores(loaded, data, flags)
     from kinema.metrics.report import table, to_json
 
+    if flags.against:
+        rows = [duel(loaded, load(other, device=flags.device), data, flags) for other in flags.against]
+        say.result(to_json(rows), duel_text(rows, loaded.weights, flags.against), flags.json)
+        return 0
+    rows = scores(loaded, data, flags)
     facts = to_json(rows)
-    if not flags.against:
-        keep(flags.run, facts)
+    keep(flags.run, facts)
     say.result(facts, table(rows), flags.json)
     return 0
 
@@ -129,6 +132,18 @@ def duel(first: Loaded, second: Loaded, data: Any, flags: Options) -> Any:
     verdict = {name: float(value) for name, value in gam(**errors, n=n).items()}
     protocol = {"metric": "GAM", "data": data.describe, "clip_seed": flags.seed}
     return Row(f"{first.weights} against {second.weights}", verdict, n, protocol)
+
+
+def duel_text(rows: list[Any], first: str, others: Sequence[str]) -> str:
+    """The table, and in words who wins each duel."""
+    from kinema.metrics.report import table
+
+    numbers, said = [], []
+    for row, second in zip(rows, others, strict=True):
+        verdicts = ("a tie", f"the first wins, {first}", f"the second wins, {second}")
+        said.append(f"{row.name}: {verdicts[int(row.metrics['winner'])]}")
+        numbers.append(replace(row, metrics={k: v for k, v in row.metrics.items() if k != "winner"}))
+    return "\n".join([table(numbers), *said])
 
 
 def error_on_real(judge: Loaded, data: Any, n: int) -> float:
