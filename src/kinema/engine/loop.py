@@ -96,20 +96,22 @@ class Run:
         self.device = choose_device(settings.device, world)
         self.context = choose_precision(settings.precision, self.device)
         self.identity = identify(system, data, settings, about)
-        if world.leads:
-            state.claim(folder, self.identity)
-            about = {**about, "settings": to_dict(settings)}
-            state.prepare(folder, about, environment(self.device, world.size))
-        world.barrier()
-        self.log = Log(folder, settings.steps, silent=not world.leads)
         system.to(self.device).train()
         channels_last(system)
         players = system.players()
         self.stepper = Stepper(system, players, settings, self.device, world)
         world.broadcast([*system.parameters(), *system.buffers()])
-        self.training = state.Training(
-            system, Ema(system, players), self.stepper.optimisers(), state.Counters()
-        )
+        try:
+            optimisers = self.stepper.optimisers()
+        except ValueError as error:  # Adam's words: "Invalid learning rate: nan"
+            raise UsageError(f"{system.name} cannot be optimised with these settings: {error}.") from None
+        self.training = state.Training(system, Ema(system, players), optimisers, state.Counters())
+        if world.leads:  # only now, so that settings that cannot be used leave no folder behind
+            state.claim(folder, self.identity)
+            about = {**about, "settings": to_dict(settings)}
+            state.prepare(folder, about, environment(self.device, world.size))
+        world.barrier()
+        self.log = Log(folder, settings.steps, silent=not world.leads)
         self._begin()
         order = Order(len(data), settings.batch, settings.seed)
         self.loader = Loader(data, order, self.stepper.rows, self.training.counters.step, settings.steps)
