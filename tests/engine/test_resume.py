@@ -113,6 +113,20 @@ def test_a_sigterm_saves_the_state_and_exits_with_3(tmp_path: Path) -> None:
     assert outcome.steps == steps[-1] + 1
 
 
+def test_two_trainings_in_one_folder_do_not_meet(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    child = start(folder, "Game", 0.01, steps=100000)
+    while not (folder / WEIGHTS).exists():
+        time.sleep(0.05)
+        assert child.poll() is None
+    with pytest.raises(KinemaError, match=r"Another training is at work in .*run; wait until it ends"):
+        run(folder, steps=3)
+    child.kill()  # a lock that outlives its holder would lock the run out for ever
+    child.communicate(timeout=60)
+    _, outcome = run(folder, steps=1)
+    assert outcome.steps > 1
+
+
 def test_an_interrupt_finishes_the_step_and_gives_the_signals_back(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Stopped, match="after step 2") as caught:

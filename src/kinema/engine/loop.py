@@ -15,6 +15,7 @@ import torch
 from kinema.core import results
 from kinema.core.config import RunSettings, to_dict
 from kinema.core.errors import Diverged, Stopped, UsageError
+from kinema.core.files import alone
 from kinema.core.system import System
 from kinema.engine import state
 from kinema.engine.devices import bounded_memory, channels_last, choose_device, choose_precision
@@ -75,7 +76,7 @@ def train(
         check(system, settings, data, world)
         stack.enter_context(bounded_memory(choose_device(settings.device, world)))
         signals = stack.enter_context(caught_signals())
-        run = Run(system, data, settings, Path(folder), world, write_config or {})
+        run = Run(system, data, settings, Path(folder), world, write_config or {}, stack)
         stack.callback(run.close)
         return run.go(signals, on_save)
 
@@ -91,6 +92,7 @@ class Run:
         folder: Path,
         world: World,
         about: dict[str, Any],
+        held: ExitStack,
     ) -> None:
         self.system, self.data, self.settings, self.folder, self.world = system, data, settings, folder, world
         self.device = choose_device(settings.device, world)
@@ -108,6 +110,8 @@ class Run:
         self.training = state.Training(system, Ema(system, players), optimisers, state.Counters())
         if world.leads:  # only now, so that settings that cannot be used leave no folder behind
             state.claim(folder, self.identity)
+            taken = f"Another training is at work in {folder}; wait until it ends, or choose another folder."
+            held.enter_context(alone(folder / state.LOCK, taken))
             about = {**about, "settings": to_dict(settings)}
             state.prepare(folder, about, environment(self.device, world.size))
         world.barrier()
