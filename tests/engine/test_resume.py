@@ -19,6 +19,7 @@ import kinema.engine.loop as loop
 from kinema.core.errors import KinemaError, Stopped, UsageError, WeightsError
 from kinema.engine import train
 from kinema.engine.state import PREVIOUS, STATE, WEIGHTS
+from kinema.media import read_provenance
 
 
 def same(a: Path, b: Path, name: str = STATE) -> bool:
@@ -298,6 +299,14 @@ def test_previews_use_the_averaged_weights_in_evaluation_mode(
     assert not torch.equal(system.generator[0].weight, average)
     assert seen[0][2] == seen[1][2]
     assert len(seen[0][2]) == 16
+
+
+def test_previews_say_where_they_come_from(tmp_path: Path) -> None:
+    about = {"system": "game", "version": "1.2"}
+    short = settings(steps=2, preview_every_steps=2, seed=5)
+    train(Game(), Points(), short, tmp_path / "run", write_config=about)
+    said = read_provenance(tmp_path / "run" / "previews" / "0000002.gif")
+    assert said == {"synthetic": True, **about, "step": 2, "seed": 5}
 
 
 def test_previews_without_a_writer_for_pictures_do_not_end_the_run(

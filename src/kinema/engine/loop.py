@@ -97,7 +97,7 @@ class Run:
         self.system, self.data, self.settings, self.folder, self.world = system, data, settings, folder, world
         self.device = choose_device(settings.device, world)
         self.context = choose_precision(settings.precision, self.device)
-        self.identity = identify(system, data, settings, about)
+        self.identity, self.version = identify(system, data, settings, about), about.get("version")
         system.to(self.device).train()
         channels_last(system)
         players = system.players()
@@ -223,6 +223,8 @@ class Run:
         with self.training.ema.applied(), torch.no_grad(), self.context():
             result = self.system.preview(to_device(self.shown, self.device))
         self.system.train()
+        made = {"system": self.system.name, "step": step, "seed": seed, "version": self.version}
+        result.provenance = {"synthetic": True, **made}
         suffix = ".png" if isinstance(result, results.Image) else ".gif"
         try:
             result.save(self.folder / "previews" / f"{step:07d}{suffix}")
