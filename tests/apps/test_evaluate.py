@@ -33,10 +33,13 @@ def test_rows_are_printed_and_kept_in_the_run(kinema, run: Path) -> None:
 
 
 def test_scores_reach_the_card_and_the_list(kinema, run: Path) -> None:
-    score = json.loads(kinema("evaluate", run, *SMALL, "--json").out)["rows"][0]["metrics"]["FD-pixels"]
+    two = ("--metrics", "fd_pixels", "--metrics", "fd_random")
+    rows = json.loads(kinema("evaluate", run, *SMALL, *two, "--json").out)["rows"]
+    pixels, random = (row["metrics"] for row in rows if row["name"] == "fake-gan")
     assert kinema("export", run, "--to", "weights", "--out", "small").code == 0
-    assert json.loads(Path("small/config.json").read_text())["scores"]["FD-pixels"] == score
-    assert f"fake-gan: FD-pixels {score:.4g}" in Path("small/card.md").read_text()
+    scores = json.loads(Path("small/config.json").read_text())["scores"]
+    assert scores == {"FD-pixels": pixels, "FD-random": random}
+    assert f"fake-gan: FD-pixels {pixels['FD-pixels']:.4g}" in Path("small/card.md").read_text()
 
 
 def test_bundled_weights_are_scored_and_left_alone(kinema, trained: Path) -> None:

@@ -33,8 +33,8 @@ Research, teaching and demonstration of the method on data like that above. They
 """
 
 
-def write_card(out: Path, name: str, run: Path, about: dict[str, Any]) -> dict[str, float]:
-    """Write the card from what the run folder recorded; returns the scores of the system itself."""
+def write_card(out: Path, name: str, run: Path, about: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Write the card from what the run folder recorded; returns the system's own scores, family by family."""
     machine, source, found = (read_json(run / name) for name in ("environment.json", "config.json", SCORES))
     data = about.get("data") or {}
     trained = last_line(run)
@@ -57,8 +57,7 @@ def write_card(out: Path, name: str, run: Path, about: dict[str, Any]) -> dict[s
     )
     about["command"] = command
     write_text(out / "card.md", text)
-    own = [row["metrics"] for row in rows if row["name"] == about["system"]]
-    return {name: value for metrics in own for name, value in metrics.items()}
+    return {row["protocol"]["metric"]: row["metrics"] for row in rows if row["name"] == about["system"]}
 
 
 def last_line(run: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kinema.apps import options, say, weights
 from kinema.apps.loading import Loaded, load
@@ -84,6 +83,5 @@ def captions(loaded: Loaded) -> list[str]:
 
 def about_line(loaded: Loaded) -> str:
     """Data and scores of the weights, in one line."""
-    facts: dict[str, Any] = loaded.about.get("scores") or {}
-    scores = ", ".join(f"{key} {value:.3g}" for key, value in facts.items() if value is not None)
+    scores = ", ".join(f"{key} {value:.3g}" for key, value in weights.headlines(loaded.about).items())
     return " · ".join(filter(None, [loaded.about["data"].get("describe", ""), scores]))
