@@ -11,6 +11,7 @@ import torch
 
 import kinema as package
 from kinema.apps.evaluate import error_on_real, error_on_samples
+from kinema.data import make
 
 SMALL = ("--n", 12, "--device", "cpu")
 
@@ -57,6 +58,46 @@ def test_a_duel_of_equal_runs_is_a_tie(kinema, run: Path, trained: Path) -> None
     assert (metrics["winner"], metrics["r_test"], metrics["r_samples"]) == (0, 1.0, 1.0)
     assert kinema("evaluate", run, "--against", trained, *SMALL).out.endswith(": a tie\n")
     assert not (run / "scores.json").exists()
+
+
+@pytest.fixture
+def dogs(kinema) -> Path:
+    """A run of `tiny`, one step old, on a folder of clips whose captions are no captions of digits."""
+    assert kinema("data", "make", "sbmg", "--n", 24, "--size", 32, "--out", "clips").code == 0
+    rows = [json.loads(line) for line in Path("clips/metadata.jsonl").read_text().splitlines()]
+    lines = [json.dumps(row | {"text": f"A dog runs {k} times!"}) for k, row in enumerate(rows)]
+    Path("clips/metadata.jsonl").write_text("\n".join(lines))
+    quick = ("steps=1", "batch=2", "device=cpu")
+    command = ("train", "tgans-c", "--preset", "tiny", "--data", "clips", "--out", "dogs", "--set", *quick)
+    assert kinema(*command).code == 0
+    return Path("dogs")
+
+
+def test_own_captions_are_scored_by_what_can_be_measured(kinema, dogs: Path) -> None:
+    said = kinema("evaluate", dogs, "--n", 2, "--device", "cpu", "--json")
+    assert said.code == 0, said.err
+    assert {row["protocol"]["metric"] for row in json.loads(said.out)["rows"]} == {"FD-random"}
+    left_out = [line for line in said.err.splitlines() if "is left out: " in line]
+    assert [line.split()[0] for line in left_out] == ["caption_fidelity", "fd_judge"]
+    assert "'A dog runs" in left_out[0]
+
+
+def test_metrics_asked_for_are_not_left_out(kinema, run: Path) -> None:
+    said = kinema("evaluate", run, *SMALL, "--data", few(run), "--metrics", "fd_pixels")
+    assert (said.code, "is left out" in said.err) == (1, False)
+    assert "at least 4 of them" in said.err
+
+
+def test_when_nothing_can_be_measured_that_is_an_error(kinema, run: Path) -> None:
+    said = kinema("evaluate", run, *SMALL, "--data", few(run))
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith("kinema: no metric of fake-gan can be measured")
+
+
+def few(run: Path) -> Path:
+    """A folder with three clips for validation."""
+    make("sbmg", 3, run / "few", size=16, frames=4, split="val")
+    return run / "few"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from kinema.apps import options, ranking, say, weights
 from kinema.apps.loading import Loaded, load
 from kinema.apps.report import SCORES, last_step, read_lines, write_report
 from kinema.apps.train import open_data
-from kinema.core.errors import UsageError, nearest
+from kinema.core.errors import DataError, UsageError, nearest
 from kinema.core.files import write_text
 
 BATCH = 50
@@ -26,7 +26,7 @@ class Options:
     run: tyro.conf.Positional[str]
     """run folder or bundled name"""
     metrics: tuple[str, ...] = ()
-    """names of metrics, repeatable; default: those of the system"""
+    """names of metrics, repeatable; default: those of the system that the clips allow"""
     n: int = 1000
     """generated clips"""
     seed: int = 0
@@ -84,7 +84,7 @@ def real_clips(loaded: Loaded, where: str | None) -> Any:
 
 
 def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:
-    """The rows of all metrics asked for."""
+    """The rows of all metrics asked for; of the system's own, those that cannot be measured are left out."""
     from kinema.metrics import METRICS
 
     names = flags.metrics or type(loaded.system).metrics
@@ -95,7 +95,17 @@ def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:
     for name in names:
         module, _, function = METRICS[name].partition(":")
         measure = getattr(importlib.import_module(module), function)
-        rows += measure(loaded, data, n=flags.n, seed=flags.seed, log=say.remark)
+        try:
+            rows += measure(loaded, data, n=flags.n, seed=flags.seed, log=say.remark)
+        except (UsageError, DataError) as error:
+            if flags.metrics:
+                raise
+            say.remark(f"{name} is left out: {error}")
+    if not rows:
+        known = ", ".join(METRICS)
+        raise DataError(
+            f"no metric of {loaded.name} can be measured on these clips; --metrics takes {known}."
+        )
     return rows
 
 
