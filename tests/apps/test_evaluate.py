@@ -150,6 +150,31 @@ def test_wrong_questions(kinema, run: Path, args: tuple[str, str], words: str) -
     assert words in said.err
 
 
+def test_the_data_is_found_from_another_folder_and_known_to_be_the_same(
+    kinema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("sbmg", 60, "clips", size=16, frames=4)
+    command = ("train", "fake-gan", "--preset", "tiny", "--data", "clips", "--out", "mine")
+    assert kinema(*command).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said = kinema("evaluate", "../mine", *SMALL)
+    assert (said.code, "warning" in said.err) == (0, False)
+    rows = tmp_path / "clips" / "metadata.jsonl"
+    rows.write_text("".join(rows.read_text().splitlines(keepends=True)[1:]))
+    said = kinema("evaluate", "../mine", *SMALL)
+    assert said.code == 0
+    assert f"warning: '{tmp_path / 'clips'}' has changed since ../mine was trained on it" in said.err
+
+
+def test_procedural_data_is_known_to_be_the_same(kinema, run: Path) -> None:
+    assert "warning" not in kinema("evaluate", run, *SMALL).err
+    about = json.loads((run / "config.json").read_text())
+    about["data"]["hash"] = "0" * 64
+    (run / "config.json").write_text(json.dumps(about))
+    assert "warning: 'sbmg' has changed" in kinema("evaluate", run, *SMALL).err
+
+
 def test_weights_that_do_not_name_their_data(kinema, run: Path) -> None:
     about = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**about, "data": None}))

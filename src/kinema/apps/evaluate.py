@@ -80,7 +80,22 @@ def real_clips(loaded: Loaded, where: str | None) -> Any:
         raise UsageError(
             f"{loaded.weights} does not say what it was trained on; name real clips with --data."
         )
-    return open_data({"where": where} if where else about, loaded.system.config, "val")
+    data = open_data({"where": where} if where else about, loaded.system.config, "val")
+    if where is None and about.get("hash") not in (None, trained_hash(loaded, data)):
+        say.remark(
+            f"warning: '{about['where']}' has changed since {loaded.weights} was trained on it, "
+            "so clips that it knows may be among those that it is scored on."
+        )
+    return data
+
+
+def trained_hash(loaded: Loaded, data: Any) -> str:
+    """The hash that the training data has now, given its validation part."""
+    from kinema.data import FolderClips
+
+    if isinstance(data, FolderClips):
+        return data.split_hash("train")
+    return str(open_data(loaded.about["data"], loaded.system.config, "train").hash)
 
 
 def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:

@@ -42,7 +42,7 @@ def open_clips(
         >>> len(open_clips("sbmg:holdout", split="val"))
         2000
     """
-    if str(where).partition(":")[0] in PROCEDURAL:
+    if is_procedural(where):
         return procedural(str(where), frames=frames, size=size, channels=channels, split=split, seed=seed)
     folder, only = split_list(Path(where))
     if not folder.exists() and len(folder.parts) == 1:
@@ -60,6 +60,21 @@ def open_clips(
         swap_axes=swap_axes,
         only=only,
     )
+
+
+def is_procedural(where: str | Path) -> bool:
+    """Whether `where` names a set that is made while it is read, with or without a scheme."""
+    return str(where).partition(":")[0] in PROCEDURAL
+
+
+def located(where: str | Path) -> str:
+    """The same set, named so that it is found from every folder: a path becomes absolute, a name stays.
+
+    Example:
+        >>> located("sbmg:holdout")
+        'sbmg:holdout'
+    """
+    return str(where) if is_procedural(where) else str(Path(where).resolve())
 
 
 def procedural(name: str, **settings: Any) -> MovingDigits:
