@@ -56,6 +56,13 @@ def test_captions_from_a_file(kinema, trained: Path) -> None:
     assert len(list(Path("clips").glob("*.mp4"))) == 2
 
 
+def test_a_wrong_word_in_a_file_is_found_by_its_line(kinema, trained: Path) -> None:
+    Path("captions.txt").write_text(f"{SEVEN}\n\ndigit 7 is mooving .\n{SIX}\n")
+    said = kinema("run", trained, "--caption", SIX, "--captions", "captions.txt")
+    assert said.code == 2
+    assert said.err == "kinema: captions.txt, line 3: the word 'mooving' is not known.\n"
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [

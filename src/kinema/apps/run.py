@@ -49,13 +49,14 @@ def main(args: list[str]) -> int:
     name, rest = options.first_word(
         args, "the system or its weights", 'run tgans-c --caption "…" --out clip.mp4'
     )
-    flags, request = read_flags(name, rest)
+    flags, request, lines = read_flags(name, rest)
     if flags.out:
         check_ending(flags.out)
         check_writable(flags.out)
     loaded = load(flags.weights or name, device=flags.device, precision=flags.precision)
     if flags.weights and loaded.name != system_of(name):
         raise UsageError(f"{flags.weights} holds weights of {loaded.name}, not of {system_of(name)}.")
+    check_lines(loaded.system, lines)
     started = time.perf_counter()
     result = loaded.run_request(request)
     out = result.save(flags.out or default_out(loaded.name, result))
@@ -70,33 +71,41 @@ def system_of(name: str) -> str:
     return name if name in SYSTEMS else str(weights.read_about(weights.find(name)[0])["system"])
 
 
-def read_flags(name: str, args: list[str]) -> tuple[Options, Any]:
-    """The general options and the request, from the flags after the name."""
+def read_flags(name: str, args: list[str]) -> tuple[Options, Any, dict[str, str]]:
+    """The general options and the request, from the flags after the name, and the lines of --captions."""
     kind = load_class(system_of(name)).Request
     has_caption = "caption" in {field.name for field in dataclasses.fields(kind)}
     parts = {"options": (Options, None), "request": (kind, None)} | (
         {"texts": (Captions, None)} if has_caption else {}
     )
     flags = options.parse(options.together(f"Run {name}.", **parts), args, f"run {name}")
-    request = flags.request
+    request, lines = flags.request, {}
     if has_caption and flags.texts.captions:
-        request = dataclasses.replace(
-            request, caption=(*request.caption, *read_captions(flags.texts.captions))
-        )
+        lines = read_captions(flags.texts.captions)
+        request = dataclasses.replace(request, caption=(*request.caption, *lines.values()))
     if has_caption and not request.caption:
         raise UsageError('a caption is needed: --caption "…" (repeatable) or --captions FILE.')
-    return flags.options, request
+    return flags.options, request, lines
 
 
-def read_captions(path: Path) -> list[str]:
-    """One sentence a line; empty lines are left out."""
+def read_captions(path: Path) -> dict[str, str]:
+    """Place in the file -> sentence, one a line; empty lines are left out."""
     try:
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the captions file {path} cannot be read: {error}") from None
     if not any(lines):
         raise UsageError(f"the captions file {path} has no sentence in it.")
-    return [line for line in lines if line]
+    return {f"{path}, line {number}": line for number, line in enumerate(lines, 1) if line}
+
+
+def check_lines(system: Any, lines: dict[str, str]) -> None:
+    """Let the vocabulary of a system that has one read the file first, so that an error names its line."""
+    for place, sentence in lines.items() if hasattr(system, "vocabulary") else ():
+        try:
+            system.vocabulary.check(sentence)
+        except UsageError as error:
+            raise UsageError(f"{place}: {error}") from None
 
 
 def check_ending(out: Path) -> None:
