@@ -93,6 +93,20 @@ def test_a_wrong_ending_is_found_before_the_weights_are_read(kinema, trained: Pa
     assert kinema("run", trained, "--caption", SIX, "--out", "x.avi").code == 2
 
 
+def test_a_sheet_that_is_too_large_is_refused_before_the_work(kinema, trained: Path, monkeypatch) -> None:
+    import sys
+
+    work = lambda *_: pytest.fail("clips were made")  # noqa: E731
+    monkeypatch.setattr(sys.modules["fake_room"].Fake, "generate", work)
+    many = ("--caption", SIX, "--n", "1000000")
+    for out in ((), ("--out", "sheet.gif")):
+        said = kinema("run", trained, *many, *out)
+        assert said.code == 2
+        assert "1000000 clips make a sheet of 17998x17998 pixels" in said.err
+        assert "name a folder" in said.err
+    assert "a sheet of 64x17999998 pixels" in kinema("run", trained, *many, "--out", "strips.jpg").err
+
+
 def test_fields_of_a_request_are_checked_by_name(trained: Path) -> None:
     loaded = package.load(trained)
     with pytest.raises(UsageError, match=r"no field 'captoin'; nearest: caption"):

@@ -57,6 +57,7 @@ def main(args: list[str]) -> int:
     if flags.weights and loaded.name != system_of(name):
         raise UsageError(f"{flags.weights} holds weights of {loaded.name}, not of {system_of(name)}.")
     check_lines(loaded.system, lines)
+    check_fits(flags.out, asked(request), loaded.system.config)
     started = time.perf_counter()
     result = loaded.run_request(request)
     out = result.save(flags.out or default_out(loaded.name, result))
@@ -122,6 +123,13 @@ def check_ending(out: Path) -> None:
         check_replaceable(out)
 
 
+def check_fits(out: Path | None, clips: int, shape: Any) -> None:
+    """Find out before the long work whether one file holds so many clips of the weights' shape."""
+    from kinema.media import check_sheet
+
+    check_sheet(out or Path("clips.mp4"), clips, shape.frames, shape.size, shape.size)
+
+
 def check_writable(out: Path, folder: bool = False) -> None:
     """Find out before the long work whether `out` can be written."""
     place = out if folder else out.parent
@@ -139,6 +147,11 @@ def check_writable(out: Path, folder: bool = False) -> None:
 def default_out(system: str, result: Result) -> Path:
     """A file in the current folder, named after the system."""
     return Path(f"{system}.png" if isinstance(result, Image) else f"{system}.mp4")
+
+
+def asked(request: Any) -> int:
+    """How many clips a request asks for: `n` for each `caption`, as far as it has these fields."""
+    return len(getattr(request, "caption", (None,))) * int(getattr(request, "n", 1))
 
 
 def report(result: Result, out: Path, seconds: float, as_json: bool) -> None:
