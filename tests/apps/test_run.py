@@ -1,6 +1,7 @@
 """`kinema run` and `kinema.load`: the same pixels from both, provenance, what is said about bad requests."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +95,6 @@ def test_a_wrong_ending_is_found_before_the_weights_are_read(kinema, trained: Pa
 
 
 def test_a_sheet_that_is_too_large_is_refused_before_the_work(kinema, trained: Path, monkeypatch) -> None:
-    import sys
-
     work = lambda *_: pytest.fail("clips were made")  # noqa: E731
     monkeypatch.setattr(sys.modules["fake_room"].Fake, "generate", work)
     many = ("--caption", SIX, "--n", "1000000")
@@ -124,8 +123,6 @@ def test_a_comma_does_not_split_a_caption(trained: Path) -> None:
 
 
 def test_out_of_memory_is_one_line(kinema, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     def greedy(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9e12 bytes.")
 
@@ -135,6 +132,18 @@ def test_out_of_memory_is_one_line(kinema, trained: Path, monkeypatch: pytest.Mo
         1,
         "kinema: Out of memory; ask for fewer at a time (n), or take --device cpu.\n",
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux promises memory that it does not have")
+def test_memory_that_is_not_there_ends_in_one_line(kinema, trained: Path, monkeypatch) -> None:
+    taken = []
+    monkeypatch.setattr("kinema.engine.devices.free_memory", lambda: 500_000_000)
+    monkeypatch.setattr(
+        sys.modules["fake_room"].Fake, "generate", lambda *_: taken.append(np.empty(2 * 10**9, np.uint8))
+    )
+    said = kinema("run", trained, "--device", "cpu", "--caption", SIX)
+    assert (said.code, taken) == (1, [])
+    assert said.err.startswith("kinema: Out of memory; ask for fewer")
 
 
 def test_run_needs_a_name_first(kinema) -> None:

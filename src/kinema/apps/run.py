@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.apps import options, say, weights
-from kinema.apps.loading import load
+from kinema.apps.loading import Loaded, load, memory_in_words
 from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Batch, Image, Result
 from kinema.systems import load_class
@@ -59,10 +59,20 @@ def main(args: list[str]) -> int:
     check_lines(loaded.system, lines)
     check_fits(flags.out, asked(request), loaded.system.config)
     started = time.perf_counter()
-    result = loaded.run_request(request)
-    out = result.save(flags.out or default_out(loaded.name, result))
+    result, out = make(loaded, request, flags.out)
     report(result, out, time.perf_counter() - started, flags.json)
     return 0
+
+
+def make(loaded: Loaded, request: Any, out: Path | None) -> tuple[Result, Path]:
+    """Run and write; memory that is not there ends in a sentence."""
+    import torch
+
+    from kinema.engine.devices import bounded_memory
+
+    with memory_in_words(), bounded_memory(torch.device(loaded.device)):
+        result = loaded.run_request(request)
+        return result, result.save(out or default_out(loaded.name, result))
 
 
 def system_of(name: str) -> str:
