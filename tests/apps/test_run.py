@@ -146,6 +146,16 @@ def test_memory_that_is_not_there_ends_in_one_line(kinema, trained: Path, monkey
     assert said.err.startswith("kinema: Out of memory; ask for fewer")
 
 
+def test_a_long_run_says_how_far_it_is(kinema, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ("run", trained, "--caption", SIX, "--caption", SEVEN, "--n", "3", "--json")
+    quick = kinema(*command)
+    assert (quick.code, quick.err) == (0, "")
+    monkeypatch.setattr("kinema.apps.run.EVERY_SECONDS", 0.0)
+    slow = kinema(*command)
+    assert slow.err == "6 of 6 clips made\n"
+    assert json.loads(slow.out)["provenance"] == json.loads(quick.out)["provenance"]
+
+
 def test_run_needs_a_name_first(kinema) -> None:
     said = kinema("run", "--caption", SIX)
     assert said.code == 2

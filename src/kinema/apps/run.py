@@ -3,6 +3,8 @@
 import dataclasses
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from kinema.apps.loading import Loaded, load, memory_in_words
 from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Batch, Image, Result
 from kinema.systems import load_class
+
+EVERY_SECONDS = 5.0
+"""between remarks on how far a long run is"""
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,36 @@ def main(args: list[str]) -> int:
 
 
 def make(loaded: Loaded, request: Any, out: Path | None) -> tuple[Result, Path]:
-    """Run and write; memory that is not there ends in a sentence."""
+    """Run and write; memory that is not there ends in a sentence, and a long run says how far it is."""
     import torch
 
     from kinema.engine.devices import bounded_memory
 
     with memory_in_words(), bounded_memory(torch.device(loaded.device)):
-        result = loaded.run_request(request)
+        with progress(loaded.system, asked(request)):
+            result = loaded.run_request(request)
         return result, result.save(out or default_out(loaded.name, result))
+
+
+@contextmanager
+def progress(system: Any, clips: int) -> Iterator[None]:
+    """Say every few seconds how many clips have left the last of the networks that `run` needs."""
+    networks = getattr(system, "serving", ())[-1:]
+    made, told = 0, time.monotonic()
+
+    def count(_: Any, given: tuple[Any, ...], __: Any) -> None:
+        nonlocal made, told
+        made += len(given[0])
+        if time.monotonic() - told >= EVERY_SECONDS:
+            told = time.monotonic()
+            say.remark(f"{made} of {clips} clips made")
+
+    hooks = [getattr(system, name).register_forward_hook(count) for name in networks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def system_of(name: str) -> str:
