@@ -54,6 +54,18 @@ class Painter(nn.Module):
         return self.to_pixels(noise).tanh().reshape(-1, *self.shape)
 
 
+class Vocabulary:
+    """Knows some words."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+
+    def check(self, caption: str) -> None:
+        for word in caption.split():
+            if word not in self.words:
+                raise UsageError(f"the word '{word}' is not known.")
+
+
 class Fake(System):
     name = "fake-gan"
     Config = Config
@@ -63,7 +75,7 @@ class Fake(System):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.vocabulary = config, Vocabulary(config.words)
         self.painter = Painter(config)
         self.critic = nn.Linear(8, 3)
         self.colour = nn.Linear(1, 1)
@@ -81,9 +93,7 @@ class Fake(System):
 
     def run(self, request: Request) -> Video | Batch:
         for caption in request.caption:
-            for word in caption.split():
-                if word not in self.config.words:
-                    raise UsageError(f"the word '{word}' is not known.")
+            self.vocabulary.check(caption)
         captions = [c for c in request.caption for _ in range(request.n)]
         clips = self.generate(captions, [request.seed * 1000 + i for i in range(len(captions))])
         videos = [Video(clip, Fraction(8)) for clip in clips]

@@ -16,7 +16,7 @@ def test_what_was_made_passes_the_check_and_trains(kinema) -> None:
     assert facts["preset"] == "tiny"
     said = kinema("train", "fake-gan", "--preset", "tiny", "--data", "clips", "--out", "run")
     assert said.code == 0
-    assert json.loads(Path("run/config.json").read_text())["data"]["where"] == "clips"
+    assert json.loads(Path("run/config.json").read_text())["data"]["where"] == str(Path("clips").resolve())
 
 
 def test_a_broken_clip_is_named_and_stops(kinema) -> None:

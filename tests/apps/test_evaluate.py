@@ -11,6 +11,7 @@ import torch
 
 import kinema as package
 from kinema.apps.evaluate import error_on_real, error_on_samples
+from kinema.data import make
 
 SMALL = ("--n", 12, "--device", "cpu")
 
@@ -33,10 +34,13 @@ def test_rows_are_printed_and_kept_in_the_run(kinema, run: Path) -> None:
 
 
 def test_scores_reach_the_card_and_the_list(kinema, run: Path) -> None:
-    score = json.loads(kinema("evaluate", run, *SMALL, "--json").out)["rows"][0]["metrics"]["FD-pixels"]
+    two = ("--metrics", "fd_pixels", "--metrics", "fd_random")
+    rows = json.loads(kinema("evaluate", run, *SMALL, *two, "--json").out)["rows"]
+    pixels, random = (row["metrics"] for row in rows if row["name"] == "fake-gan")
     assert kinema("export", run, "--to", "weights", "--out", "small").code == 0
-    assert json.loads(Path("small/config.json").read_text())["scores"]["FD-pixels"] == score
-    assert f"fake-gan: FD-pixels {score:.4g}" in Path("small/card.md").read_text()
+    scores = json.loads(Path("small/config.json").read_text())["scores"]
+    assert scores == {"FD-pixels": pixels, "FD-random": random}
+    assert f"fake-gan: FD-pixels {pixels['FD-pixels']:.4g}" in Path("small/card.md").read_text()
 
 
 def test_bundled_weights_are_scored_and_left_alone(kinema, trained: Path) -> None:
@@ -52,7 +56,61 @@ def test_a_duel_of_equal_runs_is_a_tie(kinema, run: Path, trained: Path) -> None
     assert said.code == 0, said.err
     metrics = json.loads(said.out)["rows"][0]["metrics"]
     assert (metrics["winner"], metrics["r_test"], metrics["r_samples"]) == (0, 1.0, 1.0)
+    assert kinema("evaluate", run, "--against", trained, *SMALL).out.endswith(": a tie\n")
     assert not (run / "scores.json").exists()
+
+
+@pytest.fixture
+def dogs(kinema) -> Path:
+    """A run of `tiny`, one step old, on a folder of clips whose captions are no captions of digits."""
+    assert kinema("data", "make", "sbmg", "--n", 24, "--size", 32, "--out", "clips").code == 0
+    rows = [json.loads(line) for line in Path("clips/metadata.jsonl").read_text().splitlines()]
+    lines = [json.dumps(row | {"text": f"A dog runs {k} times!"}) for k, row in enumerate(rows)]
+    Path("clips/metadata.jsonl").write_text("\n".join(lines))
+    quick = ("steps=1", "batch=2", "device=cpu")
+    command = ("train", "tgans-c", "--preset", "tiny", "--data", "clips", "--out", "dogs", "--set", *quick)
+    assert kinema(*command).code == 0
+    return Path("dogs")
+
+
+def test_own_captions_are_scored_by_what_can_be_measured(kinema, dogs: Path) -> None:
+    said = kinema("evaluate", dogs, "--n", 2, "--device", "cpu", "--json")
+    assert said.code == 0, said.err
+    assert {row["protocol"]["metric"] for row in json.loads(said.out)["rows"]} == {"FD-random"}
+    left_out = [line for line in said.err.splitlines() if "is left out: " in line]
+    assert [line.split()[0] for line in left_out] == ["caption_fidelity", "fd_judge"]
+    assert "'A dog runs" in left_out[0]
+
+
+def test_metrics_asked_for_are_not_left_out(kinema, run: Path) -> None:
+    said = kinema("evaluate", run, *SMALL, "--data", few(run), "--metrics", "fd_pixels")
+    assert (said.code, "is left out" in said.err) == (1, False)
+    assert "at least 4 of them" in said.err
+
+
+def test_when_nothing_can_be_measured_that_is_an_error(kinema, run: Path) -> None:
+    said = kinema("evaluate", run, *SMALL, "--data", few(run))
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith("kinema: no metric of fake-gan can be measured")
+
+
+def few(run: Path) -> Path:
+    """A folder with three clips for validation."""
+    make("sbmg", 3, run / "few", size=16, frames=4, split="val")
+    return run / "few"
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"), [((0.1, 0.4), "the first wins, {run}"), ((0.4, 0.1), "the second wins, {trained}")]
+)
+def test_a_duel_says_in_words_who_wins(kinema, run: Path, trained: Path, monkeypatch, samples, words) -> None:
+    rates = iter(samples)
+    monkeypatch.setattr("kinema.apps.evaluate.error_on_real", lambda *_: 0.2)
+    monkeypatch.setattr("kinema.apps.evaluate.error_on_samples", lambda *_: next(rates))
+    said = kinema("evaluate", run, "--against", trained, *SMALL)
+    line = f"{run} against {trained}: {words.format(run=run, trained=trained)}"
+    assert said.out.splitlines()[-1] == line
+    assert "winner" not in said.out
 
 
 def test_the_errors_of_a_critic_are_counted_on_the_right_clips(trained: Path, monkeypatch) -> None:
@@ -90,6 +148,31 @@ def test_wrong_questions(kinema, run: Path, args: tuple[str, str], words: str) -
     said = kinema("evaluate", run, *args)
     assert said.code == 2
     assert words in said.err
+
+
+def test_the_data_is_found_from_another_folder_and_known_to_be_the_same(
+    kinema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("sbmg", 60, "clips", size=16, frames=4)
+    command = ("train", "fake-gan", "--preset", "tiny", "--data", "clips", "--out", "mine")
+    assert kinema(*command).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said = kinema("evaluate", "../mine", *SMALL)
+    assert (said.code, "warning" in said.err) == (0, False)
+    rows = tmp_path / "clips" / "metadata.jsonl"
+    rows.write_text("".join(rows.read_text().splitlines(keepends=True)[1:]))
+    said = kinema("evaluate", "../mine", *SMALL)
+    assert said.code == 0
+    assert f"warning: '{tmp_path / 'clips'}' has changed since ../mine was trained on it" in said.err
+
+
+def test_procedural_data_is_known_to_be_the_same(kinema, run: Path) -> None:
+    assert "warning" not in kinema("evaluate", run, *SMALL).err
+    about = json.loads((run / "config.json").read_text())
+    about["data"]["hash"] = "0" * 64
+    (run / "config.json").write_text(json.dumps(about))
+    assert "warning: 'sbmg' has changed" in kinema("evaluate", run, *SMALL).err
 
 
 def test_weights_that_do_not_name_their_data(kinema, run: Path) -> None:

@@ -76,6 +76,32 @@ def test_half_precision_holds_only_what_runs(kinema, trained: Path) -> None:
     assert about["weights_sha256"] == package.load("small").weights_hash
 
 
+def test_a_second_export_keeps_how_the_weights_came_to_be(kinema, trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    assert kinema("evaluate", run, "--n", 12, "--device", "cpu").code == 0
+    assert kinema("export", run, "--to", "weights", "--out", "one", "--licence", "CC0-1.0").code == 0
+    assert kinema("export", "one", "--to", "weights", "--out", "two").code == 0
+    first, second = (json.loads(Path(out, "config.json").read_text()) for out in ("one", "two"))
+    assert second == first
+    assert first["steps"] == 6
+    assert "FD-pixels" in first["scores"]["FD-pixels"]
+    cards = [Path(out, "card.md").read_text().splitlines() for out in ("one", "two")]
+    told, again = ([line for line in card if line.startswith("|")] for card in cards)
+    assert again == told
+    score = f"- fake-gan: FD-pixels {first['scores']['FD-pixels']['FD-pixels']:.4g}"
+    assert all(any(line.startswith(score) for line in card) for card in cards)
+
+
+def test_a_card_says_what_is_not_known(kinema, trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / "environment.json").unlink()
+    assert kinema("export", run, "--to", "weights", "--out", "small").code == 0
+    card = Path("small/card.md").read_text()
+    for key in ("command | `not recorded`", "machine | not recorded", "minutes | not recorded"):
+        assert f"| {key} |" in card
+    assert "Not evaluated." in card
+
+
 def test_numbers_that_half_precision_cannot_hold(kinema, trained: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

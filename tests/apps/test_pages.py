@@ -12,6 +12,7 @@ from kinema.apps import weights
 from kinema.apps.chart import chart, span, thin
 from kinema.apps.page import picture, table
 from kinema.apps.report import write_report
+from kinema.data import make
 
 VOID = {"meta", "img", "br", "path"}
 
@@ -106,6 +107,25 @@ def test_the_demo_shows_every_bundled_weights(kinema, trained: Path) -> None:
 def test_the_demo_of_a_run(kinema, trained: Path) -> None:
     assert kinema("demo", "--weights", trained).code == 0
     assert len(list(Path("demo").glob("*.gif"))) == 6
+
+
+def test_the_demo_of_a_run_whose_data_is_gone(kinema) -> None:
+    make("sbmg", 12, "clips", size=16, frames=4)
+    said = kinema("train", "fake-gan", "--preset", "tiny", "--data", "clips", "--out", "run")
+    assert said.code == 0, said.err
+    shutil.rmtree("clips")
+    assert kinema("demo", "--weights", "run").code == 0
+    assert len(list(Path("demo").glob("*.gif"))) == 6
+
+
+def test_the_demo_of_weights_that_name_no_data(kinema, trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    about = json.loads((run / "config.json").read_text())
+    del about["data"]
+    (run / "config.json").write_text(json.dumps(about))
+    said = kinema("demo", "--weights", run)
+    assert (said.code, said.err.splitlines()[-1].startswith("kinema: ")) == (1, True)
+    assert "does not say what it was trained on" in said.err
 
 
 def test_the_demo_without_weights_says_how_to_get_some(kinema) -> None:

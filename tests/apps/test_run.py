@@ -1,6 +1,7 @@
 """`kinema run` and `kinema.load`: the same pixels from both, provenance, what is said about bad requests."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,13 @@ def test_captions_from_a_file(kinema, trained: Path) -> None:
     assert len(list(Path("clips").glob("*.mp4"))) == 2
 
 
+def test_a_wrong_word_in_a_file_is_found_by_its_line(kinema, trained: Path) -> None:
+    Path("captions.txt").write_text(f"{SEVEN}\n\ndigit 7 is mooving .\n{SIX}\n")
+    said = kinema("run", trained, "--caption", SIX, "--captions", "captions.txt")
+    assert said.code == 2
+    assert said.err == "kinema: captions.txt, line 3: the word 'mooving' is not known.\n"
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -63,7 +71,7 @@ def test_captions_from_a_file(kinema, trained: Path) -> None:
         (["--captions", "none.txt"], 2, "none.txt cannot be read"),
         (["--captions", "empty.txt"], 2, "no sentence"),
         (["--caption", "a horse"], 2, "the word 'a' is not known"),
-        (["--caption", SIX, "--out", "x.avi"], 1, "x.avi"),
+        (["--caption", SIX, "--out", "x.avi"], 2, "x.avi"),
         (["--caption", SIX, "--out", "empty.txt/x.mp4"], 1, "not writable"),
         (["--caption", SIX, "--out", "full"], 1, "holds other files ('precious')"),
         (["--caption", SIX, "--precision", "fp8"], 2, "precision is auto, bf16 or fp32"),
@@ -83,7 +91,19 @@ def test_wrong_requests_get_one_line(kinema, trained: Path, flags: list[str], co
 
 def test_a_wrong_ending_is_found_before_the_weights_are_read(kinema, trained: Path, monkeypatch) -> None:
     monkeypatch.setattr("kinema.apps.run.load", lambda *_, **__: pytest.fail("weights were read"))
-    assert kinema("run", trained, "--caption", SIX, "--out", "x.avi").code == 1
+    assert kinema("run", trained, "--caption", SIX, "--out", "x.avi").code == 2
+
+
+def test_a_sheet_that_is_too_large_is_refused_before_the_work(kinema, trained: Path, monkeypatch) -> None:
+    work = lambda *_: pytest.fail("clips were made")  # noqa: E731
+    monkeypatch.setattr(sys.modules["fake_room"].Fake, "generate", work)
+    many = ("--caption", SIX, "--n", "1000000")
+    for out in ((), ("--out", "sheet.gif")):
+        said = kinema("run", trained, *many, *out)
+        assert said.code == 2
+        assert "1000000 clips make a sheet of 17998x17998 pixels" in said.err
+        assert "name a folder" in said.err
+    assert "a sheet of 64x17999998 pixels" in kinema("run", trained, *many, "--out", "strips.jpg").err
 
 
 def test_fields_of_a_request_are_checked_by_name(trained: Path) -> None:
@@ -92,8 +112,9 @@ def test_fields_of_a_request_are_checked_by_name(trained: Path) -> None:
         loaded.run(captoin=SEVEN)
     with pytest.raises(UsageError, match="needs 'caption'"):
         loaded.run(seed=1)
-    with pytest.raises(UsageError, match="n is a int"):
-        loaded.run(caption=SEVEN, n="many")
+    for wrong in ("many", [2]):
+        with pytest.raises(UsageError, match=r"n is a whole number, not '(many|\[2\])'\."):
+            loaded.run(caption=SEVEN, n=wrong)
 
 
 def test_a_comma_does_not_split_a_caption(trained: Path) -> None:
@@ -102,8 +123,6 @@ def test_a_comma_does_not_split_a_caption(trained: Path) -> None:
 
 
 def test_out_of_memory_is_one_line(kinema, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     def greedy(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9e12 bytes.")
 
@@ -113,6 +132,28 @@ def test_out_of_memory_is_one_line(kinema, trained: Path, monkeypatch: pytest.Mo
         1,
         "kinema: Out of memory; ask for fewer at a time (n), or take --device cpu.\n",
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux promises memory that it does not have")
+def test_memory_that_is_not_there_ends_in_one_line(kinema, trained: Path, monkeypatch) -> None:
+    taken = []
+    monkeypatch.setattr("kinema.engine.devices.free_memory", lambda: 500_000_000)
+    monkeypatch.setattr(
+        sys.modules["fake_room"].Fake, "generate", lambda *_: taken.append(np.empty(2 * 10**9, np.uint8))
+    )
+    said = kinema("run", trained, "--device", "cpu", "--caption", SIX)
+    assert (said.code, taken) == (1, [])
+    assert said.err.startswith("kinema: Out of memory; ask for fewer")
+
+
+def test_a_long_run_says_how_far_it_is(kinema, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ("run", trained, "--caption", SIX, "--caption", SEVEN, "--n", "3", "--json")
+    quick = kinema(*command)
+    assert (quick.code, quick.err) == (0, "")
+    monkeypatch.setattr("kinema.apps.run.EVERY_SECONDS", 0.0)
+    slow = kinema(*command)
+    assert slow.err == "6 of 6 clips made\n"
+    assert json.loads(slow.out)["provenance"] == json.loads(quick.out)["provenance"]
 
 
 def test_run_needs_a_name_first(kinema) -> None:

@@ -66,10 +66,11 @@ def test_a_setting_that_does_not_exist_names_the_nearest(kinema) -> None:
     assert "steps" in said.err
 
 
-def test_a_folder_of_data_that_is_missing(kinema) -> None:
-    said = kinema(*TINY, "--data", "nowhere")
-    assert said.code == 1
-    assert "nowhere" in said.err
+@pytest.mark.parametrize(("data", "code"), [("sbgm", 2), ("clips/mine", 1)])
+def test_data_that_is_missing(kinema, data: str, code: int) -> None:
+    said = kinema(*TINY, "--data", data)
+    assert said.code == code
+    assert f"'{data}'" in said.err
 
 
 def test_an_unwritable_place_is_found_before_the_work(kinema, tmp_path: Path) -> None:

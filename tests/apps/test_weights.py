@@ -145,11 +145,21 @@ def test_the_hash_is_that_of_the_file(trained: Path) -> None:
 
 
 def test_list_shows_size_licence_and_score(kinema, trained: Path) -> None:
-    bundle(trained, "fake-gan-a", licence="CC0-1.0", scores={"joint": 0.9})
+    scores = {"FD-a": {"FD-a": 1.5, "recall": 0.25}, "FD-b": {"FD-b": 7.0, "recall": 0.75}}
+    bundle(trained, "fake-gan-a", licence="CC0-1.0", scores=scores)
     row = json.loads(kinema("list", "--weights", "--json").out)[0]
-    assert (row["name"], row["licence"], row["scores"]) == ("fake-gan-a", "CC0-1.0", {"joint": 0.9})
+    assert (row["name"], row["licence"], row["scores"]) == ("fake-gan-a", "CC0-1.0", scores)
     assert 0 < row["megabytes"] < 1
-    assert "joint 0.9" in kinema("list", "--weights").out
+    assert kinema("list", "--weights").out.splitlines()[-1].endswith("FD-a 1.5, FD-b 7")
+
+
+@pytest.mark.parametrize("name", ["tgans-c-sbmg", "tgans-c-tbmg"])
+def test_scores_of_the_weights_that_ship_keep_their_families(name: str) -> None:
+    folder = Path(package.__file__).parent / "weights" / name
+    about, card = json.loads((folder / "config.json").read_text()), (folder / "card.md").read_text()
+    assert set(weights.headlines(about)) == {"digit", "FD-judge", "FD-random"}
+    for scores in about["scores"].values():
+        assert f"- tgans-c: {', '.join(f'{key} {value:.4g}' for key, value in scores.items())} (" in card
 
 
 def test_list_without_weights_says_so(kinema) -> None:

@@ -159,6 +159,14 @@ def test_the_hash_follows_clips_captions_and_settings(folder: Folder, clip: Clip
     assert open_clips(where, size=8, split="all").hash != before
 
 
+def test_one_split_knows_the_hash_of_another(folder: Folder) -> None:
+    where = folder(100)
+    (where / "clip9.npz").write_bytes(b"")  # skipped
+    train, val = (FolderClips(where, size=8, split=split) for split in ("train", "val"))
+    assert len(train.problems) == 1
+    assert val.split_hash("train") == train.hash != val.hash
+
+
 def test_a_few_broken_clips_are_skipped_named_and_counted(
     folder: Folder, caplog: pytest.LogCaptureFixture
 ) -> None:

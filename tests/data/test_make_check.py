@@ -89,6 +89,30 @@ def test_everything_wrong_is_listed_at_once(folder: Folder, clip: Clip) -> None:
         assert any(part in line for line in report.advice), part
 
 
+def test_clips_that_the_list_does_not_name_are_counted(folder: Folder, clip: Clip) -> None:
+    for k in range(4):
+        clip(f"more{k}.npz")
+    report = check(where := folder(5), size=32)
+    assert report.ok
+    some = "more0.npz, more1.npz, more2.npz, …"
+    told = f"4 clips are not named in metadata.jsonl and will not be used ({some})."
+    assert report.advice[0] == told
+    (where / "metadata.jsonl").unlink()
+    assert not any("not named" in line for line in check(where, captions=False).advice)
+
+
+def test_a_clip_that_is_named_with_a_wrong_split_is_named(folder: Folder, clip: Clip) -> None:
+    clip("odd.npz")
+    report = check(folder(5, [{"file_name": "odd.npz", "text": "a .", "split": "both"}]), size=32)
+    assert not any("not named" in line for line in report.advice)
+
+
+def test_nothing_usable_is_not_called_few(folder: Folder) -> None:
+    report = check(folder(2), size=32, frames=99)
+    assert (report.ok, report.clips) == (False, 0)
+    assert not any("are few" in line for line in report.advice)
+
+
 def test_check_agrees_with_opening(folder: Folder) -> None:
     bare = folder(3, captions=False)
     report = check(bare)

@@ -203,6 +203,12 @@ def test_wrong_settings_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_setting_that_the_optimiser_refuses_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"game cannot be optimised .* learning rate: nan"):
+        run(tmp_path / "run", type("Lost", (Game,), {"lr": float("nan")}))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_a_missing_gpu_is_named() -> None:
     with pytest.raises(UsageError, match=r"device=cuda:1 needs GPU 1; there are 0"):

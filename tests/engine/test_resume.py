@@ -19,6 +19,7 @@ import kinema.engine.loop as loop
 from kinema.core.errors import KinemaError, Stopped, UsageError, WeightsError
 from kinema.engine import train
 from kinema.engine.state import PREVIOUS, STATE, WEIGHTS
+from kinema.media import read_provenance
 
 
 def same(a: Path, b: Path, name: str = STATE) -> bool:
@@ -111,6 +112,20 @@ def test_a_sigterm_saves_the_state_and_exits_with_3(tmp_path: Path) -> None:
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     _, outcome = run(folder, steps=steps[-1] + 1)
     assert outcome.steps == steps[-1] + 1
+
+
+def test_two_trainings_in_one_folder_do_not_meet(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    child = start(folder, "Game", 0.01, steps=100000)
+    while not (folder / WEIGHTS).exists():
+        time.sleep(0.05)
+        assert child.poll() is None
+    with pytest.raises(KinemaError, match=r"Another training is at work in .*run; wait until it ends"):
+        run(folder, steps=3)
+    child.kill()  # a lock that outlives its holder would lock the run out for ever
+    child.communicate(timeout=60)
+    _, outcome = run(folder, steps=1)
+    assert outcome.steps > 1
 
 
 def test_an_interrupt_finishes_the_step_and_gives_the_signals_back(tmp_path: Path) -> None:
@@ -284,6 +299,14 @@ def test_previews_use_the_averaged_weights_in_evaluation_mode(
     assert not torch.equal(system.generator[0].weight, average)
     assert seen[0][2] == seen[1][2]
     assert len(seen[0][2]) == 16
+
+
+def test_previews_say_where_they_come_from(tmp_path: Path) -> None:
+    about = {"system": "game", "version": "1.2"}
+    short = settings(steps=2, preview_every_steps=2, seed=5)
+    train(Game(), Points(), short, tmp_path / "run", write_config=about)
+    said = read_provenance(tmp_path / "run" / "previews" / "0000002.gif")
+    assert said == {"synthetic": True, **about, "step": 2, "seed": 5}
 
 
 def test_previews_without_a_writer_for_pictures_do_not_end_the_run(

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinema.core.errors import MediaError
+from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Batch, Image, Result, Video
-from kinema.media import Writer, read_provenance, read_video, save, stream
+from kinema.media import Writer, check_sheet, read_image, read_provenance, read_video, save, stream
 
 from .conftest import moving_square, write_clip
 
@@ -145,6 +145,26 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, result: Result, name: st
     with pytest.raises(MediaError, match=match):
         save(result, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("clips", [2, 3, 5, 12])
+@pytest.mark.parametrize(("name", "limit"), [("a.gif", "MOST_SIDE"), ("a.jpg", "MOST_JPEG_SIDE")])
+def test_a_sheet_is_refused_by_the_size_that_it_would_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: str, clips: int
+) -> None:
+    clip = noise(3, 16)
+    if name == "a.gif":
+        side = max(Batch([clip] * clips).sheet().frames.shape[1:3])
+    else:
+        save(Batch([clip] * clips), tmp_path / name)
+        side = max(read_image(tmp_path / name).pixels.shape[:2])
+    monkeypatch.setattr(f"kinema.media.write.{limit}", side)
+    check_sheet(Path(name), clips, 3, 16, 16)
+    monkeypatch.setattr(f"kinema.media.write.{limit}", side - 1)
+    with pytest.raises(UsageError, match=f"{clips} clips make a sheet of .* name a folder"):
+        check_sheet(Path(name), clips, 3, 16, 16)
+    check_sheet(Path("folder"), clips, 3, 16, 16)
+    check_sheet(Path(name), 1, 3, 16, 16)
 
 
 def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:

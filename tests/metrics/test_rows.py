@@ -9,7 +9,7 @@ import pytest
 
 from kinema.core.errors import DataError, UsageError
 from kinema.data import MovingDigits
-from kinema.media import read_video
+from kinema.media import read_provenance, read_video
 from kinema.metrics import METRICS, measures
 from kinema.metrics.gam import gam
 from kinema.metrics.ranking import CRITERIA, score_answers, write_sheet
@@ -84,7 +84,9 @@ def test_ranking_is_blind_shuffled_and_scored(tmp_path):
     assert len({tuple(item["order"]) for item in facts["items"]}) > 1
     for item in facts["items"]:
         for letter, method in zip("abc", item["order"], strict=True):
-            frames = read_video(tmp_path / "sheet" / "clips" / f"{item['item']:03d}{letter}.gif").frames
+            clip = tmp_path / "sheet" / "clips" / f"{item['item']:03d}{letter}.gif"
+            frames = read_video(clip).frames
+            assert read_provenance(clip) == {"synthetic": True}
             assert abs(int(frames.mean()) - 40 * ["gan-c", "vgan", "gan-a"].index(method)) < 8
     quality = {"gan-a": 1, "vgan": 2, "gan-c": 3}
     honest = answer(tmp_path / "1.csv", key, lambda order, _: [quality[m] for m in order])

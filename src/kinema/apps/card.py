@@ -7,6 +7,8 @@ from typing import Any
 from kinema.apps.report import SCORES, read_json, read_lines
 from kinema.core.files import write_text
 
+ORIGIN = ("command", "commit", "machine", "steps", "minutes", "scores")
+"""keys of config.json that say how the weights came to be"""
 CARD = """# {name}
 
 Weights of {system} for kinema {version}. They make synthetic clips, and every file made with them says so.
@@ -33,32 +35,49 @@ Research, teaching and demonstration of the method on data like that above. They
 """
 
 
-def write_card(out: Path, name: str, run: Path, about: dict[str, Any]) -> dict[str, float]:
-    """Write the card from what the run folder recorded; returns the scores of the system itself."""
-    machine, source, found = (read_json(run / name) for name in ("environment.json", "config.json", SCORES))
+def write_card(out: Path, name: str, run: Path, about: dict[str, Any]) -> None:
+    """Write the card, and add to `about` (which becomes config.json) how the weights came to be.
+
+    Args:
+        out: folder to write to.
+        name: of the weights.
+        run: the run folder, or the exported folder, that they are taken from.
+        about: what config.json of `out` will say.
+    """
+    rows = read_json(run / SCORES).get("rows", [])
+    source = read_json(run / "config.json")
+    if (run / "environment.json").exists():
+        about |= origin(run, source, rows)
+    else:  # exported before: its config.json says what the run's files said
+        about |= {key: source.get(key) for key in ORIGIN}
+        scores = (source.get("scores") or {}).values()
+        rows = [{"name": about["system"], "metrics": numbers} for numbers in scores]
     data = about.get("data") or {}
-    trained = last_line(run)
-    rows = found.get("rows", [])
-    command = shlex.join(["kinema", *machine.get("command", [""])[1:]])
-    text = CARD.format(
-        name=name,
-        system=about["system"],
-        version=about["version"],
-        command=command,
-        data=data.get("describe", "not recorded"),
-        data_hash=data.get("hash", "not recorded"),
-        seed=about["settings"].get("seed", "not recorded"),
-        commit=source.get("commit") or "not recorded",
-        machine=", ".join(f"{key} {machine.get(key, '?')}" for key in ("machine", "cores", "torch")),
-        steps=trained.get("step", "not recorded"),
-        minutes=f"{trained['seconds'] / 60:.1f}" if "seconds" in trained else "not recorded",
-        licence=about["licence"],
-        scores=score_lines(rows),
-    )
-    about["command"] = command
-    write_text(out / "card.md", text)
-    own = [row["metrics"] for row in rows if row["name"] == about["system"]]
-    return {name: value for metrics in own for name, value in metrics.items()}
+    facts = {
+        **{key: about[key] for key in ORIGIN},
+        "data": data.get("describe"),
+        "data_hash": data.get("hash"),
+        "seed": about["settings"].get("seed"),
+    }
+    stated = {key: "not recorded" if value is None else value for key, value in facts.items()}
+    stated |= {key: about[key] for key in ("system", "version", "licence")}
+    stated |= {"name": name, "scores": score_lines(rows)}
+    write_text(out / "card.md", CARD.format(**stated))
+
+
+def origin(run: Path, source: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the files of a run folder say of how its weights were made; `scores` are the system's own."""
+    machine, trained = read_json(run / "environment.json"), last_line(run)
+    return {
+        "command": shlex.join(["kinema", *machine.get("command", [""])[1:]]),
+        "commit": source.get("commit"),
+        "machine": ", ".join(f"{key} {machine.get(key, '?')}" for key in ("machine", "cores", "torch")),
+        "steps": trained.get("step"),
+        "minutes": round(trained["seconds"] / 60, 1) if "seconds" in trained else None,
+        "scores": {
+            row["protocol"]["metric"]: row["metrics"] for row in rows if row["name"] == source["system"]
+        },
+    }
 
 
 def last_line(run: Path) -> dict[str, Any]:
@@ -74,5 +93,6 @@ def score_lines(rows: list[dict[str, Any]]) -> str:
         numbers = ", ".join(
             f"{name} {value:.4g}" for name, value in row["metrics"].items() if value is not None
         )
-        lines.append(f"- {row['name']}: {numbers} ({row['samples']} samples)")
+        samples = f" ({row['samples']} samples)" if "samples" in row else ""
+        lines.append(f"- {row['name']}: {numbers}{samples}")
     return "\n".join(lines) or "Not evaluated."

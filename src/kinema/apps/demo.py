@@ -3,17 +3,15 @@
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kinema.apps import options, say, weights
 from kinema.apps.loading import Loaded, load
 from kinema.apps.page import figure, page, section, text
 from kinema.apps.run import check_writable
+from kinema.core.errors import WeightsError
 from kinema.core.files import write_text
 from kinema.core.results import Batch
 
-CAPTIONS = 6
-"""sentences that are shown for each weights"""
 NOTHING = (
     "No weights are bundled with this copy yet. Train some, for example "
     "`kinema train tgans-c --preset tiny --out runs/tiny`, and show them: `kinema demo --weights runs/tiny`."
@@ -74,16 +72,16 @@ def show(loaded: Loaded, flags: Options) -> list[str]:
 
 
 def captions(loaded: Loaded) -> list[str]:
-    """Sentences of the kind that the weights were trained on, evenly chosen."""
-    from kinema.apps.train import open_data
+    """Some sentences that the weights were trained on; runs keep them, older ones know only their data."""
+    from kinema.apps.train import evenly, open_data
 
-    known: list[str] = open_data(loaded.about["data"], loaded.system.config, "val").captions
-    step = max(1, len(known) // CAPTIONS)
-    return known[::step][:CAPTIONS]
+    data = loaded.about.get("data") or {}
+    if not data.get("captions") and "where" not in data:
+        raise WeightsError(f"{loaded.weights} does not say what it was trained on; use it with `kinema run`.")
+    return data.get("captions") or evenly(open_data(data, loaded.system.config, "val").captions)
 
 
 def about_line(loaded: Loaded) -> str:
     """Data and scores of the weights, in one line."""
-    facts: dict[str, Any] = loaded.about.get("scores") or {}
-    scores = ", ".join(f"{key} {value:.3g}" for key, value in facts.items() if value is not None)
+    scores = ", ".join(f"{key} {value:.3g}" for key, value in weights.headlines(loaded.about).items())
     return " · ".join(filter(None, [loaded.about["data"].get("describe", ""), scores]))

@@ -2,7 +2,8 @@
 
 import importlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from kinema.apps import options, ranking, say, weights
 from kinema.apps.loading import Loaded, load
 from kinema.apps.report import SCORES, last_step, read_lines, write_report
 from kinema.apps.train import open_data
-from kinema.core.errors import UsageError, nearest
+from kinema.core.errors import DataError, UsageError, nearest
 from kinema.core.files import write_text
 
 BATCH = 50
@@ -25,7 +26,7 @@ class Options:
     run: tyro.conf.Positional[str]
     """run folder or bundled name"""
     metrics: tuple[str, ...] = ()
-    """names of metrics, repeatable; default: those of the system"""
+    """names of metrics, repeatable; default: those of the system that the clips allow"""
     n: int = 1000
     """generated clips"""
     seed: int = 0
@@ -59,13 +60,15 @@ def main(args: list[str]) -> int:
     data = real_clips(loaded, flags.data)
     if flags.ranking:
         return ranking.write(loaded, flags.against, data, flags)
-    rows = [duel(loaded, load(other, device=flags.device), data, flags) for other in flags.against]
-    rows = rows or scores(loaded, data, flags)
     from kinema.metrics.report import table, to_json
 
+    if flags.against:
+        rows = [duel(loaded, load(other, device=flags.device), data, flags) for other in flags.against]
+        say.result(to_json(rows), duel_text(rows, loaded.weights, flags.against), flags.json)
+        return 0
+    rows = scores(loaded, data, flags)
     facts = to_json(rows)
-    if not flags.against:
-        keep(flags.run, facts)
+    keep(flags.run, facts)
     say.result(facts, table(rows), flags.json)
     return 0
 
@@ -77,11 +80,26 @@ def real_clips(loaded: Loaded, where: str | None) -> Any:
         raise UsageError(
             f"{loaded.weights} does not say what it was trained on; name real clips with --data."
         )
-    return open_data({"where": where} if where else about, loaded.system.config, "val")
+    data = open_data({"where": where} if where else about, loaded.system.config, "val")
+    if where is None and about.get("hash") not in (None, trained_hash(loaded, data)):
+        say.remark(
+            f"warning: '{about['where']}' has changed since {loaded.weights} was trained on it, "
+            "so clips that it knows may be among those that it is scored on."
+        )
+    return data
+
+
+def trained_hash(loaded: Loaded, data: Any) -> str:
+    """The hash that the training data has now, given its validation part."""
+    from kinema.data import FolderClips
+
+    if isinstance(data, FolderClips):
+        return data.split_hash("train")
+    return str(open_data(loaded.about["data"], loaded.system.config, "train").hash)
 
 
 def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:
-    """The rows of all metrics asked for."""
+    """The rows of all metrics asked for; of the system's own, those that cannot be measured are left out."""
     from kinema.metrics import METRICS
 
     names = flags.metrics or type(loaded.system).metrics
@@ -92,7 +110,17 @@ def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:
     for name in names:
         module, _, function = METRICS[name].partition(":")
         measure = getattr(importlib.import_module(module), function)
-        rows += measure(loaded, data, n=flags.n, seed=flags.seed, log=say.remark)
+        try:
+            rows += measure(loaded, data, n=flags.n, seed=flags.seed, log=say.remark)
+        except (UsageError, DataError) as error:
+            if flags.metrics:
+                raise
+            say.remark(f"{name} is left out: {error}")
+    if not rows:
+        known = ", ".join(METRICS)
+        raise DataError(
+            f"no metric of {loaded.name} can be measured on these clips; --metrics takes {known}."
+        )
     return rows
 
 
@@ -129,6 +157,18 @@ def duel(first: Loaded, second: Loaded, data: Any, flags: Options) -> Any:
     verdict = {name: float(value) for name, value in gam(**errors, n=n).items()}
     protocol = {"metric": "GAM", "data": data.describe, "clip_seed": flags.seed}
     return Row(f"{first.weights} against {second.weights}", verdict, n, protocol)
+
+
+def duel_text(rows: list[Any], first: str, others: Sequence[str]) -> str:
+    """The table, and in words who wins each duel."""
+    from kinema.metrics.report import table
+
+    numbers, said = [], []
+    for row, second in zip(rows, others, strict=True):
+        verdicts = ("a tie", f"the first wins, {first}", f"the second wins, {second}")
+        said.append(f"{row.name}: {verdicts[int(row.metrics['winner'])]}")
+        numbers.append(replace(row, metrics={k: v for k, v in row.metrics.items() if k != "winner"}))
+    return "\n".join([table(numbers), *said])
 
 
 def error_on_real(judge: Loaded, data: Any, n: int) -> float:

@@ -33,8 +33,8 @@ class Options:
     """folder to write"""
     to: Literal["onnx", "weights"] = "onnx"
     """onnx: for onnxruntime; weights: only what is needed to run, in half precision, with a card"""
-    licence: str = "Apache-2.0"
-    """of the weights, stated in config.json and on the card"""
+    licence: str | None = None
+    """of the weights, stated in config.json and on the card; default: what they state, else Apache-2.0"""
     default: bool = False
     """mark these weights as the first choice for their system"""
     json: bool = False
@@ -85,11 +85,11 @@ def write(flags: Options, loaded: Loaded, folder: Path, out: Path) -> dict[str, 
         "data": loaded.about.get("data"),
         "modules": facts.pop("modules"),
         "onnx": facts.pop("onnx", None),
-        "licence": flags.licence,
+        "licence": flags.licence or loaded.about.get("licence", "Apache-2.0"),
         "default": flags.default,
     }
-    scores = write_card(out, flags.out.name, folder, about)
-    about |= {"scores": scores, "weights_sha256": weights.hash_of(out)}
+    write_card(out, flags.out.name, folder, about)
+    about["weights_sha256"] = weights.hash_of(out)
     write_text(out / "config.json", json.dumps(about, indent=2) + "\n")
     megabytes = sum(path.stat().st_size for path in weights.files_of(out)) / 1e6
     return {"out": str(flags.out), "to": flags.to, "megabytes": round(megabytes, 2), **facts}

@@ -74,6 +74,7 @@ def weights_row(name: str, folder: Path) -> dict[str, Any]:
         "megabytes": round(sum(file.stat().st_size for file in weights.files_of(folder)) / 1e6, 2),
         "licence": about.get("licence", "not stated"),
         "scores": about.get("scores", {}),
+        "headlines": weights.headlines(about),
         "data": about.get("data", {}).get("describe", ""),
         "command": about.get("command", ""),
     }
@@ -116,7 +117,7 @@ def weights_text(rows: list[dict[str, Any]]) -> str:
             row["name"],
             row["megabytes"],
             row["licence"],
-            ", ".join(f"{k} {v:.3g}" for k, v in row["scores"].items() if v is not None),
+            ", ".join(f"{k} {v:.3g}" for k, v in row["headlines"].items()),
         ]
         for row in rows
     ]

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 import typing
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,8 @@ class Loaded:
             )
 
     def _make(self, request: Any) -> Result:
-        from kinema.engine.devices import ran_out_of_memory
-
-        try:
-            with self.context():
-                result: Result = self.system.run(request)
-        except (MemoryError, RuntimeError) as error:
-            if not ran_out_of_memory(error):
-                raise
-            raise KinemaError("Out of memory; ask for fewer at a time (n), or take --device cpu.") from None
+        with memory_in_words(), self.context():
+            result: Result = self.system.run(request)
         return result
 
     def generate(self, captions: list[str], seeds: list[int]) -> Any:
@@ -99,6 +93,19 @@ class Loaded:
         from kinema.engine.devices import choose_precision
 
         return choose_precision(self.precision, torch.device(self.device))()
+
+
+@contextmanager
+def memory_in_words() -> Iterator[None]:
+    """Say in one sentence that memory ended."""
+    from kinema.engine.devices import ran_out_of_memory
+
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise KinemaError("Out of memory; ask for fewer at a time (n), or take --device cpu.") from None
 
 
 def load(what: str | Path, *, device: str = "auto", precision: str = "auto") -> Loaded:

@@ -3,15 +3,20 @@
 import dataclasses
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kinema.apps import options, say, weights
-from kinema.apps.loading import load
+from kinema.apps.loading import Loaded, load, memory_in_words
 from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Batch, Image, Result
 from kinema.systems import load_class
+
+EVERY_SECONDS = 5.0
+"""between remarks on how far a long run is"""
 
 
 @dataclass(frozen=True)
@@ -49,18 +54,52 @@ def main(args: list[str]) -> int:
     name, rest = options.first_word(
         args, "the system or its weights", 'run tgans-c --caption "…" --out clip.mp4'
     )
-    flags, request = read_flags(name, rest)
+    flags, request, lines = read_flags(name, rest)
     if flags.out:
         check_ending(flags.out)
         check_writable(flags.out)
     loaded = load(flags.weights or name, device=flags.device, precision=flags.precision)
     if flags.weights and loaded.name != system_of(name):
         raise UsageError(f"{flags.weights} holds weights of {loaded.name}, not of {system_of(name)}.")
+    check_lines(loaded.system, lines)
+    check_fits(flags.out, asked(request), loaded.system.config)
     started = time.perf_counter()
-    result = loaded.run_request(request)
-    out = result.save(flags.out or default_out(loaded.name, result))
+    result, out = make(loaded, request, flags.out)
     report(result, out, time.perf_counter() - started, flags.json)
     return 0
+
+
+def make(loaded: Loaded, request: Any, out: Path | None) -> tuple[Result, Path]:
+    """Run and write; memory that is not there ends in a sentence, and a long run says how far it is."""
+    import torch
+
+    from kinema.engine.devices import bounded_memory
+
+    with memory_in_words(), bounded_memory(torch.device(loaded.device)):
+        with progress(loaded.system, asked(request)):
+            result = loaded.run_request(request)
+        return result, result.save(out or default_out(loaded.name, result))
+
+
+@contextmanager
+def progress(system: Any, clips: int) -> Iterator[None]:
+    """Say every few seconds how many clips have left the last of the networks that `run` needs."""
+    networks = getattr(system, "serving", ())[-1:]
+    made, told = 0, time.monotonic()
+
+    def count(_: Any, given: tuple[Any, ...], __: Any) -> None:
+        nonlocal made, told
+        made += len(given[0])
+        if time.monotonic() - told >= EVERY_SECONDS:
+            told = time.monotonic()
+            say.remark(f"{made} of {clips} clips made")
+
+    hooks = [getattr(system, name).register_forward_hook(count) for name in networks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def system_of(name: str) -> str:
@@ -70,33 +109,41 @@ def system_of(name: str) -> str:
     return name if name in SYSTEMS else str(weights.read_about(weights.find(name)[0])["system"])
 
 
-def read_flags(name: str, args: list[str]) -> tuple[Options, Any]:
-    """The general options and the request, from the flags after the name."""
+def read_flags(name: str, args: list[str]) -> tuple[Options, Any, dict[str, str]]:
+    """The general options and the request, from the flags after the name, and the lines of --captions."""
     kind = load_class(system_of(name)).Request
     has_caption = "caption" in {field.name for field in dataclasses.fields(kind)}
     parts = {"options": (Options, None), "request": (kind, None)} | (
         {"texts": (Captions, None)} if has_caption else {}
     )
     flags = options.parse(options.together(f"Run {name}.", **parts), args, f"run {name}")
-    request = flags.request
+    request, lines = flags.request, {}
     if has_caption and flags.texts.captions:
-        request = dataclasses.replace(
-            request, caption=(*request.caption, *read_captions(flags.texts.captions))
-        )
+        lines = read_captions(flags.texts.captions)
+        request = dataclasses.replace(request, caption=(*request.caption, *lines.values()))
     if has_caption and not request.caption:
         raise UsageError('a caption is needed: --caption "…" (repeatable) or --captions FILE.')
-    return flags.options, request
+    return flags.options, request, lines
 
 
-def read_captions(path: Path) -> list[str]:
-    """One sentence a line; empty lines are left out."""
+def read_captions(path: Path) -> dict[str, str]:
+    """Place in the file -> sentence, one a line; empty lines are left out."""
     try:
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the captions file {path} cannot be read: {error}") from None
     if not any(lines):
         raise UsageError(f"the captions file {path} has no sentence in it.")
-    return [line for line in lines if line]
+    return {f"{path}, line {number}": line for number, line in enumerate(lines, 1) if line}
+
+
+def check_lines(system: Any, lines: dict[str, str]) -> None:
+    """Let the vocabulary of a system that has one read the file first, so that an error names its line."""
+    for place, sentence in lines.items() if hasattr(system, "vocabulary") else ():
+        try:
+            system.vocabulary.check(sentence)
+        except UsageError as error:
+            raise UsageError(f"{place}: {error}") from None
 
 
 def check_ending(out: Path) -> None:
@@ -106,11 +153,18 @@ def check_ending(out: Path) -> None:
 
     if out.suffix.lower() not in (known := (*CLIPS, *PICTURES)):
         endings = " ".join(filter(None, known))
-        raise MediaError(
+        raise UsageError(
             f"{out} ends in '{out.suffix}'; formats are {endings}, or a folder without an ending."
         )
     if not out.suffix and out.exists():
         check_replaceable(out)
+
+
+def check_fits(out: Path | None, clips: int, shape: Any) -> None:
+    """Find out before the long work whether one file holds so many clips of the weights' shape."""
+    from kinema.media import check_sheet
+
+    check_sheet(out or Path("clips.mp4"), clips, shape.frames, shape.size, shape.size)
 
 
 def check_writable(out: Path, folder: bool = False) -> None:
@@ -130,6 +184,11 @@ def check_writable(out: Path, folder: bool = False) -> None:
 def default_out(system: str, result: Result) -> Path:
     """A file in the current folder, named after the system."""
     return Path(f"{system}.png" if isinstance(result, Image) else f"{system}.mp4")
+
+
+def asked(request: Any) -> int:
+    """How many clips a request asks for: `n` for each `caption`, as far as it has these fields."""
+    return len(getattr(request, "caption", (None,))) * int(getattr(request, "n", 1))
 
 
 def report(result: Result, out: Path, seconds: float, as_json: bool) -> None:

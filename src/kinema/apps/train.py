@@ -19,6 +19,8 @@ from kinema.core.errors import UsageError, nearest
 from kinema.systems import load_class, load_presets
 
 TRAIN_PRESET = "small"
+CAPTIONS = 6
+"""sentences that a run keeps, so that its weights can be shown when the data is gone"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def main(args: list[str]) -> int:
         "commit": commit(),
         "preset": flags.preset,
         "config": to_dict(config),
-        "data": {**where, "hash": data.hash, "describe": data.describe, "clips": len(data)},
+        "data": about_data(where, data),
     }
     views = [Mirror(out)] if flags.tensorboard else []
     outcome = carry_out(kind, config, settings, data, out, about, views)
@@ -100,6 +102,26 @@ def open_data(data: dict[str, Any], config: Any, split: Literal["train", "val", 
         captions=getattr(config, "conditional", True),
         swap_axes=data.get("swap_axes", False),
     )
+
+
+def about_data(where: dict[str, Any], data: Any) -> dict[str, Any]:
+    """What config.json says of the data, so that it is found from every folder and known to be the same."""
+    from kinema.data import located
+
+    return {
+        **where,
+        "where": located(where["where"]),
+        "hash": data.hash,
+        "describe": data.describe,
+        "clips": len(data),
+        "captions": evenly(data.captions),
+    }
+
+
+def evenly(captions: Sequence[str]) -> list[str]:
+    """Some of the sentences of a set."""
+    step = max(1, len(captions) // CAPTIONS)
+    return list(captions[::step][:CAPTIONS])
 
 
 def commit() -> str | None:

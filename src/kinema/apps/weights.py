@@ -90,6 +90,12 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
+def headlines(about: dict[str, Any]) -> dict[str, float]:
+    """The first number of each family of scores in config.json, such as `digit` of caption fidelity."""
+    firsts = (next(iter(numbers.items())) for numbers in (about.get("scores") or {}).values())
+    return {name: value for name, value in firsts if value is not None}
+
+
 def files_of(folder: Path) -> list[Path]:
     """The files with the numbers: the safetensors file, and the ONNX model of an exported folder."""
     found = [folder / name for name in (FILE, ONNX) if (folder / name).is_file()]

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 from kinema.core.errors import UsageError, nearest
 
 C = TypeVar("C")
+KINDS = {int: "a whole number", float: "a number", str: "a text"}
+"""how errors name a type"""
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,9 @@ def _coerce(key: str, hint: Any, value: Any) -> Any:
         if value.lower() not in ("true", "false"):
             raise UsageError(f"{key} is true or false, not '{value}'.")
         return value.lower() == "true"
-    if hint in (int, float, str) and not isinstance(value, hint):
+    if hint in KINDS and not isinstance(value, hint):
         try:
             return hint(value)
-        except ValueError:
-            raise UsageError(f"{key} is a {hint.__name__}, not '{value}'.") from None
+        except (ValueError, TypeError):
+            raise UsageError(f"{key} is {KINDS[hint]}, not '{value}'.") from None
     return value

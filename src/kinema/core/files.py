@@ -38,6 +38,34 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
+def alone(path: Path, taken: str) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; the system lets go of it when the process dies.
+
+    Where the system or the file system has no locks, nothing is held.
+
+    Args:
+        path: made with its folders, and left there: whoever removed it could let a third one in.
+        taken: what the error says when another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise KinemaError(taken) from None
+        except OSError:
+            pass
+        yield
+
+
+@contextmanager
 def disk_errors(folder: Path, *also: type[Exception]) -> Iterator[None]:
     """Say in one sentence that a disk is full or a folder cannot be written.
 

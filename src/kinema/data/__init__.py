@@ -8,7 +8,7 @@ from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
 from kinema.data.moving import MovingDigits
-from kinema.data.sources import open_clips
+from kinema.data.sources import located, open_clips
 
 __all__ = [
     "CheckReport",
@@ -20,6 +20,7 @@ __all__ = [
     "bundled_digits",
     "check",
     "load_digits",
+    "located",
     "make",
     "meaning",
     "open_clips",

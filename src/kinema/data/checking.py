@@ -78,7 +78,7 @@ def check(
         words=len({word for text in texts for word in words(text)}),
         sizes=dict(Counter(f"{s.width}x{s.height}" for s in seen).most_common()),
         lengths=dict(sorted(Counter(s.frames for s in seen).items())),
-        advice=stops + list(_hints(seen, good, frames, size)),
+        advice=stops + list(_unnamed(layout)) + list(_hints(seen, good, frames, size)),
     )
 
 
@@ -91,6 +91,13 @@ def _stops(
         yield f"{len(problems)} of {total} clips cannot be used: mend them or take them out of {place}."
     elif captions and len({meaning(text) for entry in good for text in entry.captions}) < 2:
         yield "All captions say the same; at least two different ones are needed."
+
+
+def _unnamed(layout: Layout) -> Iterator[str]:
+    """Clips that training would not look at."""
+    if layout.unnamed:
+        some = ", ".join(layout.unnamed[:3]) + (", …" if len(layout.unnamed) > 3 else "")
+        yield f"{len(layout.unnamed)} clips are not named in {layout.source} and will not be used ({some})."
 
 
 def _hints(seen: Sequence[Seen], good: list[Entry], frames: int, size: int) -> Iterator[str]:
@@ -108,7 +115,7 @@ def _hints(seen: Sequence[Seen], good: list[Entry], frames: int, size: int) -> I
         yield f"{short} clips have fewer than {frames} frames; take longer ones or train with fewer frames."
     if any(s.frames > 4 * frames for s in seen):
         yield f"Some clips have over {4 * frames} frames; {frames} are taken evenly: cut for smooth motion."
-    if len(good) < FEW_CLIPS:
+    if 0 < len(good) < FEW_CLIPS:
         yield f"{len(good)} clips are few and will be learned by heart; {FEW_CLIPS} or more are better."
     count = Counter(word for e in good for text in e.captions for word in words(text))
     rare = sorted(word for word, n in count.items() if n == 1)

@@ -74,6 +74,7 @@ class FolderClips:
         if swap_axes:
             for entry in layout.entries:
                 entry.captions = [swap_directions(text) for text in entry.captions]
+        self._layout, self._needs_captions = layout, captions
         self._everything = layout.entries
         chosen = layout.choose(split)
         if not chosen and layout.entries:
@@ -83,7 +84,7 @@ class FolderClips:
         self.problems = layout.problems + [
             Problem(e.name, "has no caption") for e in chosen if captions and not e.captions
         ]
-        self._decode([e for e in chosen if e.captions or not captions], memory_bytes)
+        self._decode(self._usable(split), memory_bytes)
         self._refuse_many(len(layout.entries) + len(layout.problems))
         self._pair(captions)
 
@@ -103,9 +104,13 @@ class FolderClips:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the clips' bytes, their sentences, and how they are prepared."""
-        settings = (self.frames, self.size, self.channels, self.split, self.seed)
+        return self.split_hash(self.split)
+
+    def split_hash(self, split: Split) -> str:
+        """The hash that this folder has when it is opened in the same way for `split`; decodes nothing."""
+        settings = (self.frames, self.size, self.channels, split, self.seed)
         digest = hashlib.sha256(repr(settings).encode())
-        for entry in self._entries:
+        for entry in self._usable(split):
             digest.update(repr((entry.name, entry.captions)).encode())
             for file in sorted(entry.path.iterdir()) if entry.path.is_dir() else [entry.path]:
                 with file.open("rb") as stream:
@@ -143,6 +148,10 @@ class FolderClips:
         if self._kept is not None:
             return self._kept[clips]
         return np.stack([self._read(self._entries[k]) for k in clips])
+
+    def _usable(self, split: Split) -> list[Entry]:
+        """The clips of a split that have what is needed; whether they can be decoded is not known yet."""
+        return [e for e in self._layout.choose(split) if e.captions or not self._needs_captions]
 
     @property
     def _key(self) -> str:

@@ -53,6 +53,8 @@ class Layout:
     problems: list[Problem]
     source: str
     """the file that the sentences come from, or "" """
+    unnamed: list[str] = field(default_factory=list)
+    """clips that lie in the folder and are not named there"""
 
     def captioned(self) -> bool:
         """Whether any clip has a sentence."""
@@ -194,25 +196,28 @@ def _collect(
     """Join rows about the same clip; note what cannot be used."""
     stems = {Path(name).stem: name for name in clips}
     entries: dict[str, Entry] = {}
+    unnamed = dict(clips)
     for place, row in rows:
         if isinstance(row, str):
             layout.problems.append(Problem(place, row))
             continue
         given = next((row[key] for key in _FILE if row.get(key)), None)
+        name = _match(given, clips, stems) if isinstance(given, str) else None
+        unnamed.pop(name or "", None)
         texts: Any = next((row[key] for key in _TEXT if row.get(key)), [])
         split = row.get("split")
         if not isinstance(given, str):
             layout.problems.append(Problem(place, "names no file (expected the field file_name)"))
         elif split and str(split).lower() not in SPLITS:
             layout.problems.append(Problem(place, f"has the split '{split}'; expected train or val"))
-        elif (name := _match(given, clips, stems)) is None:
+        elif name is None:
             layout.problems.append(Problem(given, f"is named in {place} but is not in the folder"))
         else:
             entry = entries.setdefault(name, Entry(name, clips[name]))
             sentences = [texts] if isinstance(texts, str) else texts if isinstance(texts, list) else []
             entry.captions += [t.strip() for t in sentences if isinstance(t, str) and t.strip()]
             entry.split = SPLITS[str(split).lower()] if split else entry.split
-    layout.entries = list(entries.values())
+    layout.entries, layout.unnamed = list(entries.values()), list(unnamed)
 
 
 def _match(given: str, clips: dict[str, Path], stems: dict[str, str]) -> str | None:

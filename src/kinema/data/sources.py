@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from kinema.core.errors import DataError, UsageError, nearest
+from kinema.core.errors import UsageError, nearest
 from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
 from kinema.data.folder import FolderClips
@@ -42,11 +42,11 @@ def open_clips(
         >>> len(open_clips("sbmg:holdout", split="val"))
         2000
     """
-    if str(where).partition(":")[0] in PROCEDURAL:
+    if is_procedural(where):
         return procedural(str(where), frames=frames, size=size, channels=channels, split=split, seed=seed)
     folder, only = split_list(Path(where))
     if not folder.exists() and len(folder.parts) == 1:
-        raise DataError(
+        raise UsageError(
             f"no data set or folder is called '{where}'; the data sets are {', '.join(PROCEDURAL)}."
         )
     return FolderClips(
@@ -60,6 +60,21 @@ def open_clips(
         swap_axes=swap_axes,
         only=only,
     )
+
+
+def is_procedural(where: str | Path) -> bool:
+    """Whether `where` names a set that is made while it is read, with or without a scheme."""
+    return str(where).partition(":")[0] in PROCEDURAL
+
+
+def located(where: str | Path) -> str:
+    """The same set, named so that it is found from every folder: a path becomes absolute, a name stays.
+
+    Example:
+        >>> located("sbmg:holdout")
+        'sbmg:holdout'
+    """
+    return str(where) if is_procedural(where) else str(Path(where).resolve())
 
 
 def procedural(name: str, **settings: Any) -> MovingDigits:

@@ -15,6 +15,7 @@ import torch
 from kinema.core import results
 from kinema.core.config import RunSettings, to_dict
 from kinema.core.errors import Diverged, Stopped, UsageError
+from kinema.core.files import alone
 from kinema.core.system import System
 from kinema.engine import state
 from kinema.engine.devices import bounded_memory, channels_last, choose_device, choose_precision
@@ -75,7 +76,7 @@ def train(
         check(system, settings, data, world)
         stack.enter_context(bounded_memory(choose_device(settings.device, world)))
         signals = stack.enter_context(caught_signals())
-        run = Run(system, data, settings, Path(folder), world, write_config or {})
+        run = Run(system, data, settings, Path(folder), world, write_config or {}, stack)
         stack.callback(run.close)
         return run.go(signals, on_save)
 
@@ -91,25 +92,30 @@ class Run:
         folder: Path,
         world: World,
         about: dict[str, Any],
+        held: ExitStack,
     ) -> None:
         self.system, self.data, self.settings, self.folder, self.world = system, data, settings, folder, world
         self.device = choose_device(settings.device, world)
         self.context = choose_precision(settings.precision, self.device)
-        self.identity = identify(system, data, settings, about)
-        if world.leads:
-            state.claim(folder, self.identity)
-            about = {**about, "settings": to_dict(settings)}
-            state.prepare(folder, about, environment(self.device, world.size))
-        world.barrier()
-        self.log = Log(folder, settings.steps, silent=not world.leads)
+        self.identity, self.version = identify(system, data, settings, about), about.get("version")
         system.to(self.device).train()
         channels_last(system)
         players = system.players()
         self.stepper = Stepper(system, players, settings, self.device, world)
         world.broadcast([*system.parameters(), *system.buffers()])
-        self.training = state.Training(
-            system, Ema(system, players), self.stepper.optimisers(), state.Counters()
-        )
+        try:
+            optimisers = self.stepper.optimisers()
+        except ValueError as error:  # Adam's words: "Invalid learning rate: nan"
+            raise UsageError(f"{system.name} cannot be optimised with these settings: {error}.") from None
+        self.training = state.Training(system, Ema(system, players), optimisers, state.Counters())
+        if world.leads:  # only now, so that settings that cannot be used leave no folder behind
+            state.claim(folder, self.identity)
+            taken = f"Another training is at work in {folder}; wait until it ends, or choose another folder."
+            held.enter_context(alone(folder / state.LOCK, taken))
+            about = {**about, "settings": to_dict(settings)}
+            state.prepare(folder, about, environment(self.device, world.size))
+        world.barrier()
+        self.log = Log(folder, settings.steps, silent=not world.leads)
         self._begin()
         order = Order(len(data), settings.batch, settings.seed)
         self.loader = Loader(data, order, self.stepper.rows, self.training.counters.step, settings.steps)
@@ -217,6 +223,8 @@ class Run:
         with self.training.ema.applied(), torch.no_grad(), self.context():
             result = self.system.preview(to_device(self.shown, self.device))
         self.system.train()
+        made = {"system": self.system.name, "step": step, "seed": seed, "version": self.version}
+        result.provenance = {"synthetic": True, **made}
         suffix = ".png" if isinstance(result, results.Image) else ".gif"
         try:
             result.save(self.folder / "previews" / f"{step:07d}{suffix}")

@@ -5,6 +5,7 @@
     state.safetensors            everything that the next step depends on
     state.previous.safetensors   the one before
     metrics.jsonl  environment.json  previews/  README.md
+    .lock                        held while a training is at work here
 
 A step draws its noise and its items from (seed, step), and PyTorch's global generators are seeded with them
 too. So the step number is the state of every generator and of the sampler, and resuming equals not having
@@ -27,6 +28,7 @@ from kinema.core.files import disk_errors, write_atomically, write_text
 from kinema.engine.ema import Ema
 
 STATE, PREVIOUS, WEIGHTS = "state.safetensors", "state.previous.safetensors", "weights.safetensors"
+LOCK = ".lock"
 README = """# A training run of {system}
 
 `kinema evaluate` and `kinema.load` take this folder as it is, and the command that began the run goes on
@@ -186,7 +188,7 @@ def _ours(path: Path) -> bool:
         "report.html",
         "tensorboard",
     )
-    return path.name in (*names, WEIGHTS) or path.suffix == ".tmp"
+    return path.name in (*names, WEIGHTS, LOCK) or path.suffix == ".tmp"
 
 
 def _difference(key: str, there: Any, here: Any) -> str:

@@ -6,6 +6,7 @@ Nothing is seen under the name until all of it is on the disk. Every file carrie
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from kinema.core.errors import MediaError
+from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Batch, Image, Pixels, Result, Video, tile
 from kinema.media.encode import (
     CODECS,
@@ -32,6 +33,10 @@ from kinema.media.provenance import pack
 
 CLIPS = (".mp4", ".mov", ".webm", ".gif", ".apng", ".npz", "")
 PICTURES = (".png", ".jpg", ".jpeg")
+MOST_SIDE, MOST_JPEG_SIDE = 16_384, 65_535
+"""pixels of a clip and of a JPEG, each way"""
+GAP = 2
+"""pixels between the clips of a sheet, as `tile` leaves them"""
 
 
 class Writer:
@@ -138,7 +143,7 @@ def save(result: Result, path: str | Path) -> Path:
             return _save_clips(result, path)
         if suffix in PICTURES:
             strips = np.stack([clip.strip().pixels for clip in result])[:, None]
-            return _save_image(Image(tile(strips, columns=1)[0], provenance=result.provenance), path)
+            return _save_image(Image(tile(strips, 1, GAP)[0], provenance=result.provenance), path)
         result = result.sheet()
     if not isinstance(result, Video):
         raise MediaError(f"a {type(result).__name__} cannot be written; expected Image, Video or Batch.")
@@ -146,6 +151,29 @@ def save(result: Result, path: str | Path) -> Path:
         return _save_image(result.strip(), path)
     _write_clip(result, path)
     return path
+
+
+def check_sheet(path: Path, clips: int, frames: int, height: int, width: int) -> None:
+    """Refuse to tile more clips into the one file `path` than it holds, before they are made.
+
+    Args:
+        path: where `save` will write the `Batch`; without an ending that is a folder, which holds any number.
+        clips: in the batch.
+        frames: of each clip.
+        height: of each clip in pixels.
+        width: of each clip in pixels.
+    """
+    suffix = path.suffix.lower()
+    columns, most = math.ceil(math.sqrt(clips)), MOST_SIDE
+    if suffix in PICTURES:
+        columns, width, most = 1, frames * width, MOST_JPEG_SIDE if suffix != ".png" else 2**31 - 1
+    rows = -(-clips // columns)
+    wide, high = columns * (width + GAP) - GAP, rows * (height + GAP) - GAP
+    if clips > 1 and suffix and max(wide, high) > most:
+        raise UsageError(
+            f"{clips} clips make a sheet of {wide}x{high} pixels, and {suffix} holds {most} each way; "
+            "ask for fewer, or name a folder (without an ending), which gets a file for each clip."
+        )
 
 
 def _write_clip(video: Video, path: Path) -> None:
@@ -167,7 +195,7 @@ def _save_image(image: Image, path: Path) -> Path:
     if suffix == ".npz":
         _write_clip(Video(pixels[None], provenance=image.provenance), path)
         return path
-    if suffix != ".png" and max(pixels.shape) > 65_535:
+    if suffix != ".png" and max(pixels.shape) > MOST_JPEG_SIDE:
         raise MediaError(f"a JPEG is at most 65,535 pixels wide, not {max(pixels.shape)}; choose png.")
     data = (png_bytes if suffix == ".png" else jpg_bytes)(pixels, pack(image.provenance))
     with writing(path):
@@ -234,5 +262,5 @@ def _suffix(path: Path, known: tuple[str, ...], what: str) -> str:
 def _check_clip(path: Path, fps: Fraction, width: int, height: int) -> None:
     if not Fraction(1, 1000) <= fps <= 1000 or fps.denominator > 2**20:
         raise MediaError(f"'{path}' cannot be shown at {fps} frames per second; expected 1/1000 to 1000.")
-    if not (0 < width <= 16_384 and 0 < height <= 16_384):
+    if not (0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE):
         raise MediaError(f"'{path}' cannot have frames of {width}x{height}; expected 1 to 16,384 each way.")

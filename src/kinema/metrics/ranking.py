@@ -57,7 +57,8 @@ def write_sheet(
     for i, caption in enumerate(captions):
         order = [methods[int(k)] for k in rng.permutation(len(methods))]
         for letter, method in zip(string.ascii_lowercase, order, strict=False):
-            save(Video(_rgb(clips[method][i]), fps), folder / "clips" / f"{i + 1:03d}{letter}.gif")
+            clip = Video(_rgb(clips[method][i]), fps, provenance={"synthetic": True})  # and not by whom
+            save(clip, folder / "clips" / f"{i + 1:03d}{letter}.gif")
         items.append({"item": i + 1, "caption": caption, "order": order})
     (folder / "index.html").write_text(_page(captions, len(methods)), encoding="utf-8")
     key = folder.with_name(f"{folder.name}-key.json")
