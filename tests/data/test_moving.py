@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from kinema.core.errors import DataError, UsageError
+from kinema.core.errors import UsageError
 from kinema.data import (
     Digits,
     MovingDigits,
@@ -206,7 +206,7 @@ def test_bad_requests_name_what_exists() -> None:
             MovingDigits(10, **wrong)
     with pytest.raises(UsageError, match="after the colon comes one of random, holdout"):
         open_clips("sbmg:half")
-    with pytest.raises(DataError, match="the data sets are sbmg, tbmg"):
+    with pytest.raises(UsageError, match="the data sets are sbmg, tbmg"):
         open_clips("sbmgg")
     for index in (-1, 2000):
         with pytest.raises(IndexError, match="items are 0 to 1999"):
