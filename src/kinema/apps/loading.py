@@ -92,6 +92,11 @@ class Loaded:
         with self.context():
             return self.system.generate(captions, seeds)
 
+    def animate(self, photos: Any) -> Any:
+        """Clips uint8 (N, stages, T, H, W, 3) of photos (N, H, W, 3) for scoring, computed as `run` computes."""
+        with self.context():
+            return self.system.animate(photos)
+
     def context(self) -> AbstractContextManager[object]:
         """The precision, as a context."""
         import torch

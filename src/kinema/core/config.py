@@ -25,6 +25,8 @@ class RunSettings:
     """items computed at a time on one process; None: all. Less memory, same result but for batch norm"""
     seed: int = 0
     """fixes initial weights, data order and noise"""
+    init_from: str | None = None
+    """weights to begin with, a run folder or a bundled name: tensors of the same names are taken from there"""
     save_every_steps: int = 250
     """steps between saved states"""
     preview_every_steps: int = 250

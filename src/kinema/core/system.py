@@ -7,7 +7,7 @@ stepped, and updated its moving average. No autograd graph may cross a `yield`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -88,6 +88,8 @@ class System(nn.Module):
     """names in `kinema.metrics.METRICS`, the first being the headline"""
 
     config: Any
+    inherits: Sequence[str] = ()
+    """modules that training does not begin anew: `init_from` has to bring them"""
 
     @classmethod
     def adapt(cls, config: Any, data: Any) -> Any:
@@ -103,6 +105,14 @@ class System(nn.Module):
         """One update of the paper, as mathematics."""
         del batch, progress
         yield from ()
+
+    def settle(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Fit to its weights what only use depends on, such as the statistics of batch norms.
+
+        Called without gradients before weights are written or previewed; what it changes in buffers is undone
+        before training goes on.
+        """
+        del batches
 
     def run(self, request: Any) -> Result:
         """The one way to use it."""

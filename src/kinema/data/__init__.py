@@ -8,6 +8,7 @@ from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
 from kinema.data.moving import MovingDigits
+from kinema.data.skies import Skies
 from kinema.data.sources import open_clips
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "FolderClips",
     "MovingDigits",
     "Problem",
+    "Skies",
     "bundled_digits",
     "check",
     "load_digits",
