@@ -152,7 +152,7 @@ def begin(system: Any, init_from: str | None, out: Path) -> dict[str, Any] | Non
         return weights.begin_with(system, init_from)
     if system.inherits:
         raise UsageError(
-            f"this stage needs a trained {system.inherits[0]}: add --set init_from=RUN, the run that trained it."
+            f"{system.inherits[0]} has to be trained already: add --set init_from=RUN, the run that did so."
         )
     return None
 

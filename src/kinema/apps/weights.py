@@ -166,17 +166,19 @@ def begin_with(system: Any, what: str) -> dict[str, Any]:
     import torch
 
     folder, shown = find(what)
+    kind = read_about(folder)["system"]
+    if kind != system.name:
+        raise WeightsError(f"init_from={what} holds weights of {kind}, not of {system.name}.")
     given, wanted = read_tensors(folder / FILE), system.state_dict()
     common = [key for key in wanted if key in given]
     lacking = [key for key in wanted if is_part(key, system.inherits) and key not in given]
-    if lacking or not common:
-        needed = lacking[0] if lacking else f"tensor of the {system.name} that is to be trained"
-        raise WeightsError(f"init_from={what} holds no {needed}; give the run that trained it.")
+    if lacking:
+        raise WeightsError(f"init_from={what} holds no {lacking[0]}; give the run that trained it.")
     for key in common:
         if given[key].shape != wanted[key].shape:
             shapes = f"{tuple(given[key].shape)}, here it has {tuple(wanted[key].shape)}"
             raise WeightsError(
-                f"init_from={what} holds '{key}' of shape {shapes}: use the settings that it was trained with."
+                f"init_from={what} holds '{key}' of shape {shapes}: use the settings of that run."
             )
     with torch.no_grad():
         for key in common:

@@ -26,7 +26,7 @@ class RunSettings:
     seed: int = 0
     """fixes initial weights, data order and noise"""
     init_from: str | None = None
-    """weights to begin with, a run folder or a bundled name: tensors of the same names are taken from there"""
+    """weights to begin with, a run folder or a bundled name: what has the same name is taken from there"""
     save_every_steps: int = 250
     """steps between saved states"""
     preview_every_steps: int = 250

@@ -88,14 +88,17 @@ class System(nn.Module):
     """names in `kinema.metrics.METRICS`, the first being the headline"""
 
     config: Any
-    inherits: Sequence[str] = ()
-    """modules that training does not begin anew: `init_from` has to bring them"""
 
     @classmethod
     def adapt(cls, config: Any, data: Any) -> Any:
         """Complete a configuration by what only the data decides (vocabulary, number of classes)."""
         del data
         return config
+
+    @property
+    def inherits(self) -> tuple[str, ...]:
+        """Modules that training does not begin anew: the setting `init_from` has to bring them."""
+        return ()
 
     def players(self) -> dict[str, Player]:
         """Name -> what is trained; empty if nothing is."""

@@ -9,6 +9,7 @@ from kinema.data.clips import Clips
 from kinema.data.folder import FolderClips
 from kinema.data.moving import MovingDigits
 from kinema.data.skies import Skies
+from kinema.data.timelapse import TimeLapse, is_timelapse
 
 PROCEDURAL = ("sbmg", "tbmg", "skies")
 """sets that are made as they are asked for"""
@@ -32,7 +33,8 @@ def open_clips(
     Args:
         where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; "skies", with ":signed",
             ":shuffled" or ":signed,shuffled" appended for its variants; or a folder, with the name of a text
-            file in it appended (":cooking.txt") to use only the clips that the file names.
+            file in it appended (":cooking.txt") to use only the clips that the file names; or a folder with
+            sky_train and sky_test in it.
         frames: frames a clip.
         size: side of the square frames in pixels.
         channels: 1 (grey) or 3.
@@ -48,6 +50,8 @@ def open_clips(
     """
     if str(where).partition(":")[0] in PROCEDURAL:
         return procedural(str(where), frames=frames, size=size, channels=channels, split=split, seed=seed)
+    if is_timelapse(Path(where)):
+        return TimeLapse(where, frames=frames, size=size, split=split)
     folder, only = split_list(Path(where))
     if not folder.exists() and len(folder.parts) == 1:
         raise DataError(
@@ -88,7 +92,7 @@ def _skies(name: str, variant: str, channels: int = 3, **settings: Any) -> Skies
         raise UsageError(f"'{name}': after the colon come {' and '.join(known)}, with a comma between them.")
     if channels != 3:
         raise UsageError(f"skies are in colour, which is 3 channels, not {channels}.")
-    return Skies(**{word: True for word in words}, **settings)
+    return Skies(signed="signed" in words, shuffled="shuffled" in words, **settings)
 
 
 def split_list(where: Path) -> tuple[Path, Path | None]:

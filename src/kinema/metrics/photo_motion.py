@@ -137,11 +137,12 @@ def _baselines(data: Any, rows: range, real: Clips) -> dict[str, Clips]:
     """The still copy, and for procedural skies the first frame moved as a whole."""
     sets = {COPY: _still(real)}
     if hasattr(data, "wind"):
-        true = data.wind(rows)
-        mean = 0.0 if data.signed else sum(WIND) / 2 * data.size / 64
-        for name, speeds in (("mean", np.full(len(rows), mean)), ("true", true)):
+        speeds = {"true": data.wind(rows)}
+        if not data.signed:  # else the mean wind is none, and the copy is there already
+            speeds["mean"] = np.full(len(rows), sum(WIND) / 2 * data.size / 64)
+        for name, winds in speeds.items():
             sets[f"first frame at the {name} wind"] = np.stack(
-                [_moved(clip[0], v, len(clip)) for clip, v in zip(real, speeds, strict=True)]
+                [_moved(clip[0], v, len(clip)) for clip, v in zip(real, winds, strict=True)]
             )
     return sets
 

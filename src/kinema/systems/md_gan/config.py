@@ -115,9 +115,16 @@ def small() -> Preset[Config]:
 
 
 def refine() -> Preset[Config]:
-    """Second stage behind `small` (--set init_from=runs/small); for one CPU core; no result yet."""
+    """Second stage behind `small` (--set init_from=runs/small); for one CPU core; no result yet.
+
+    With all skips, and with a critic that only supplies the features: the paper's choices need far more steps
+    before the second stage shows what the first has made.
+    """
     base = small()
-    return replace(base, config=replace(base.config, stage="refine"))
+    config = replace(
+        base.config, stage="refine", refine_skips="all", ranking_critic=False, ranking_weight=0.1
+    )
+    return replace(base, config=config)
 
 
 def paper() -> Preset[Config]:

@@ -24,7 +24,10 @@ def _leaky(x: Tensor) -> Tensor:
 
 
 class Stage(nn.Module):
-    """A clip becomes another: encoder, decoder, and sums of their maps. 39,072,576 parameters at g = 32."""
+    """A clip becomes another: encoder, decoder, and sums of their maps.
+
+    39,072,576 parameters at g = 32.
+    """
 
     def __init__(self, config: Config, skips: str) -> None:
         super().__init__()
@@ -148,7 +151,10 @@ class Judged(NamedTuple):
 
 
 class Critic(nn.Module):
-    """Is a clip real? The features of the ranking term are two of its maps. 11,164,032 parameters at d = 32."""
+    """Is a clip real? Two of its maps are the features of the ranking term.
+
+    11,164,032 parameters at d = 32.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -126,7 +126,7 @@ class MDGAN(System):
     def generator_terms(
         self, made: Tensor, real: Tensor, judged: Judged, ranks: dict[str, Ranking]
     ) -> dict[str, Tensor]:
-        """Terms of L_G = L_adv + L_con + lambda L_rank; `near` and `far` have no gradient, for the log alone."""
+        """Terms of L_G = L_adv + L_con + lambda L_rank; `near` and `far` have no gradient: for the log."""
         c, logits = self.config, judged.logits
         fool = -F.softplus(logits).mean() if c.adversarial == "minimax" else OBJECTIVE.fool(logits, logits)
         terms = {"fool": fool, "content": c.content_weight * content(c.content, made, real)}
