@@ -24,6 +24,15 @@ def test_examples_are_short(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 60
 
 
+def test_a_photo_begins_to_move_as_it_says(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "photo_to_timelapse.py", tmp_path)
+    psnr = dict(re.findall(r"(.+): PSNR ([\d.]+) dB", said))
+    assert float(psnr["md-gan"]) > float(psnr["copy of the first frame"]) + 0.5
+    assert float(re.findall(r"md-gan: direction right in ([\d.]+)", said)[0]) >= 0.8
+    assert "(16, 256, 384, 3)" in said
+    assert (tmp_path / "sky.mp4").stat().st_size > 0
+
+
 def test_a_caption_says_where_the_digit_goes(tmp_path: Path) -> None:
     said = run(Path(__file__).parents[1] / "examples" / "caption_to_video.py", tmp_path)
     (across, down), (across_2, down_2) = re.findall(r"(\d+) px across, (\d+) px down", said)

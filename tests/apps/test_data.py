@@ -31,6 +31,21 @@ def test_a_broken_clip_is_named_and_stops(kinema) -> None:
     assert not Path("run").exists()
 
 
+def test_videos_are_cut_and_the_clips_pass_the_check(kinema) -> None:
+    shape = ("--n", 1, "--size", 32, "--frames", 9, "--split", "val")
+    assert kinema("data", "make", "skies", *shape, "--out", "film").code == 0
+    film = "film/val-000000.npz"
+    said = kinema("data", "cut", film, "--frames", 4, "--size", 16, "--out", "clips", "--json")
+    facts = json.loads(said.out)
+    assert (said.code, facts["clips"], facts["lost"], facts["problems"]) == (0, 2, 1, [])
+    said = kinema("data", "cut", film, "--out", "none")
+    assert said.code == 1
+    assert "its longest shot has 9 frames; 32 are needed" in said.err
+    said = kinema("data", "check", "clips", "--for", "md-gan", "--preset", "tiny")
+    assert said.code == 1
+    assert "has 4 frames; 16 are needed" in said.out
+
+
 def test_captions_that_are_missing(kinema) -> None:
     kinema(*MAKE, "clips")
     Path("clips/metadata.jsonl").unlink()

@@ -78,6 +78,18 @@ def test_a_chart_leaves_out_what_is_not_finite_and_keeps_spikes_inside() -> None
     assert chart("loss", {"a": [(0.0, float("inf"))]}) == ""
 
 
+def test_a_report_draws_what_scores_give_by_frame(trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    protocol = {"metric": "motion", "by frame": {"PSNR": [20.0, 18.5, 17.0]}}
+    rows = [{"name": name, "metrics": {"PSNR": 18.5}, "samples": 9, "protocol": protocol} for name in "ab"]
+    (run / "scores.json").write_text(json.dumps({"step": 6, "rows": rows}))
+    write_report(run)
+    page = (run / "report.html").read_text()
+    assert well_formed(page)
+    assert "PSNR by frame" in page
+    assert "frame 4</text>" in page
+
+
 def test_thinning_keeps_the_mean_and_the_end() -> None:
     points = [(float(i), float(i % 4)) for i in range(1200)]
     few = thin(points, 300)

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file
 from toys import NormGame, largest_difference, numbers, run
 
-from kinema.engine.state import STATE
+from kinema.engine.state import STATE, WEIGHTS
 
 
 def free_port() -> int:
@@ -34,6 +34,8 @@ def test_two_processes_equal_one_with_spectral_norm_and_batch_statistics(tmp_pat
     state = load_file(tmp_path / "two" / STATE)
     two = {k.removeprefix("model/"): v for k, v in state.items() if k.startswith("model/")}
     assert largest_difference(numbers(one), two) <= 1e-6
+    settled = [load_file(tmp_path / name / WEIGHTS) for name in ("one", "two")]
+    assert largest_difference(*settled) <= 1e-6
     assert done.stderr.count("step 5/5") == 1
     lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")]
     assert len(lines[0]) == len(lines[1]) == 5

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kinema.core.errors import KinemaError
 from kinema.core.results import Batch, Result, Video
 from kinema.core.system import Player, System
 from kinema.engine import Outcome, train
-from kinema.nn.norm import BatchNorm1d, BatchNorm2d, spectral
+from kinema.nn.norm import BatchNorm1d, BatchNorm2d, cumulative_statistics, spectral
 
 
 class Points:
@@ -93,9 +93,14 @@ class Game(System):
 
 
 class NormGame(Game):
-    """The same with batch statistics in both networks."""
+    """The same with batch statistics in both networks; the critic's are settled before use."""
 
     normalised = True
+
+    def settle(self, batches: Iterable[dict[str, Any]]) -> None:
+        with cumulative_statistics(self.critic):
+            for batch in batches:
+                self.critic(batch["video"])
 
 
 class DropGame(Game):

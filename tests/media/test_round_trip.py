@@ -133,6 +133,15 @@ def test_batch_to_a_folder_has_one_file_per_clip_and_captions(tmp_path: Path) ->
     assert np.abs(read_video(path / "001.mp4").frames.astype(int) - clips[1].frames).mean() < 3
 
 
+def test_a_sheet_of_clips_of_several_sizes_has_grey_margins(tmp_path: Path) -> None:
+    clips = [Video(np.full((2, *size, 3), 200, np.uint8)) for size in ((4, 10), (8, 6))]
+    sheet = Batch(clips).sheet(columns=2).frames
+    assert sheet.shape == (2, 8, 10 + 2 + 10, 3)
+    assert (sheet[:, 2:6, :10] == 200).all()
+    assert (sheet[:, :, 14:20] == 200).all()
+    assert (sheet == 200).sum() == 2 * 3 * (40 + 48)
+
+
 def test_batch_to_one_file_is_its_sheet(tmp_path: Path) -> None:
     batch = Batch([Video(moving_square()) for _ in range(3)], provenance=dict(PROVENANCE))
     assert probe(save(batch, tmp_path / "a.mp4")).width == 2 * 64 + 2

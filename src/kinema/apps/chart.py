@@ -12,8 +12,8 @@ COLOURS = 6
 """that page.css has for lines"""
 
 
-def chart(title: str, series: Mapping[str, Points]) -> str:
-    """Named series over steps, each with its last value; what is not finite is left out."""
+def chart(title: str, series: Mapping[str, Points], unit: str = "step") -> str:
+    """Named series over steps or another unit, each with its last value; what is not finite is left out."""
     clean = {name: [p for p in points if math.isfinite(p[1])] for name, points in series.items()}
     clean = {name: points for name, points in clean.items() if points}
     if not clean:
@@ -29,7 +29,7 @@ def chart(title: str, series: Mapping[str, Points]) -> str:
     parts = [_grid(place(0, y), place(last, y), y) for y in (low, (low + high) / 2, high)]
     for i, points in enumerate(clean.values()):
         parts.append(f'<path class="s{i % COLOURS}" d="M{" ".join(place(x, y) for x, y in thin(points))}"/>')
-    parts.append(f'<text x="{WIDTH - 8}" y="{HEIGHT - 4}" text-anchor="end">step {last:g}</text>')
+    parts.append(f'<text x="{WIDTH - 8}" y="{HEIGHT - 4}" text-anchor="end">{unit} {last:g}</text>')
     keys = [
         f'<span class="key k{i % COLOURS}">{text(name)} <b>{points[-1][1]:.3g}</b></span>'
         for i, (name, points) in enumerate(clean.items())

@@ -31,7 +31,9 @@ VERBS = {
         "kinema.apps.run:main", "run NAME … --out FILE", "use a system: flags are those of its request"
     ),
     "data": Verb(
-        "kinema.apps.data:main", "data make|check …", "make a data set, or say what is wrong with yours"
+        "kinema.apps.data:main",
+        "data make|check|cut …",
+        "make a data set, check yours, or cut videos",
     ),
     "train": Verb(
         "kinema.apps.train:main",

@@ -1,4 +1,4 @@
-"""`kinema convert NAME FILE --out DIR`: a published checkpoint becomes a weights folder."""
+"""`kinema convert NAME FILE … --out DIR`: a published checkpoint becomes a weights folder."""
 
 import hashlib
 import json
@@ -26,8 +26,8 @@ class Options:
 
     name: tyro.conf.Positional[str]
     """the system that it is of"""
-    file: tyro.conf.Positional[Path]
-    """the checkpoint (.pth, .pt, .pkl, .safetensors)"""
+    file: tyro.conf.Positional[tuple[Path, ...]]
+    """the checkpoint (.pth, .pt, .pkl, .safetensors), or the several files that it comes in"""
     out: Path
     """folder to write"""
     layout: str | None = None
@@ -47,19 +47,35 @@ def main(args: list[str]) -> int:
     check_writable(flags.out, folder=True)
     if flags.out.exists() and any(flags.out.iterdir()):
         raise DataError(f"{flags.out} is not empty; name a new folder for the imported weights.")
-    from kinema.apps.checkpoints import read_checkpoint
-
-    checkpoint = read_checkpoint(flags.file)
+    checkpoint = read_files(flags.file)
     names = [flags.layout] if flags.layout else list(layouts)
-    layout, config, state = first_fitting(flags.file, checkpoint, {name: layouts[name] for name in names})
+    layout, config, state = first_fitting(
+        shown(flags.file), checkpoint, {name: layouts[name] for name in names}
+    )
     facts = write(flags, layout, config, state)
     lacking = f"; not in the checkpoint: {', '.join(facts['lacking'])}" if facts["lacking"] else ""
     say.result(facts, f"{flags.out}: {facts['tensors']} tensors, layout {layout}{lacking}", flags.json)
     return 0
 
 
+def read_files(files: tuple[Path, ...]) -> dict[str, Any]:
+    """One file as it is; of several, a dict from their names without endings to what they hold."""
+    from kinema.apps.checkpoints import read_checkpoint
+
+    if not files:
+        raise UsageError("no checkpoint was named.")
+    if len(files) == 1:
+        return read_checkpoint(files[0])
+    return {file.stem: read_checkpoint(file) for file in files}
+
+
+def shown(files: tuple[Path, ...]) -> str:
+    """The files in a sentence."""
+    return " + ".join(map(str, files))
+
+
 def first_fitting(
-    file: Path, checkpoint: dict[str, Any], layouts: dict[str, Layout]
+    file: str, checkpoint: dict[str, Any], layouts: dict[str, Layout]
 ) -> tuple[str, Any, dict[str, Any]]:
     """The first layout that understands the checkpoint, with the config and the renamed tensors."""
     reasons = []
@@ -81,7 +97,7 @@ def write(flags: Options, layout: str, config: Any, state: dict[str, Any]) -> di
     wrong = weights.differences(state, wanted, parts)
     if wrong:
         raise WeightsError(
-            f"{flags.file} {wrong[0]} ({len(wrong)} differences): no {flags.name} of layout {layout}."
+            f"{shown(flags.file)} {wrong[0]} ({len(wrong)} differences): no {flags.name} of layout {layout}."
         )
     about = {
         "system": flags.name,
@@ -89,9 +105,9 @@ def write(flags: Options, layout: str, config: Any, state: dict[str, Any]) -> di
         "config": to_dict(config),
         "modules": parts,
         "source": {
-            "file": flags.file.name,
+            "file": " + ".join(file.name for file in flags.file),
             "layout": layout,
-            "sha256": hashlib.sha256(flags.file.read_bytes()).hexdigest(),
+            "sha256": " + ".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in flags.file),
         },
     }
     flags.out.mkdir(parents=True, exist_ok=True)

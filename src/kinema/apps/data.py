@@ -1,4 +1,4 @@
-"""`kinema data make` writes a procedural set to disk, `kinema data check` says what is wrong with one."""
+"""`kinema data`: make a procedural set, check a folder, cut time-lapse videos into clips."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ class Make:
     """Write a procedural data set as a folder of clips with metadata.jsonl."""
 
     name: tyro.conf.Positional[str]
-    """sbmg (one digit) or tbmg (two), perhaps with :holdout"""
+    """sbmg (one digit) or tbmg (two), perhaps with :holdout; or skies, perhaps with :signed"""
     out: Path
     """folder to write, new or empty"""
     n: int = 12_000
     """clips"""
     size: int = 64
     """side of the square frames in pixels"""
-    frames: int = 16
-    """frames of a clip"""
+    frames: int | None = None
+    """frames of a clip; None: 16 of digits, 32 of skies"""
     split: Literal["all", "train", "val"] = "all"
     """all: five sixths training clips, the rest validation"""
     seed: int = 0
     """fixes every clip"""
     template: Literal["long", "short"] = "long"
-    """wording of the captions"""
+    """wording of the captions of digits"""
     format: Literal["npz", "gif", "mp4", "webm"] = "npz"
     """npz and gif keep the pixels exactly"""
     json: bool = False
@@ -56,15 +56,40 @@ class Check:
     """print the findings as JSON"""
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Cut time-lapse videos into clips of one length, squashed to a square, for training on one's own."""
+
+    videos: tyro.conf.Positional[tuple[Path, ...]]
+    """video files, or folders of frames"""
+    out: Path
+    """folder to write, new or empty"""
+    frames: int = 32
+    """frames of a clip"""
+    size: int = 128
+    """side of the square frames in pixels"""
+    every: int = 1
+    """take every n-th frame, to speed footage up"""
+    jump: float = 0.1
+    """mean change between neighbouring frames, of the whole range, that begins a new shot"""
+    json: bool = False
+    """print what was cut as JSON"""
+
+
 def main(args: list[str]) -> int:
-    """Parse and carry out `make` or `check`."""
-    parts = {"make": (Make, make), "check": (Check, check)}
+    """Parse and carry out `make`, `check` or `cut`."""
+    parts = {"make": (Make, make), "check": (Check, check), "cut": (Cut, cut)}
     if options.wants_help(args):
-        print("kinema data make NAME --out DIR, kinema data check DIR --for SYSTEM; each has --help.")
+        print(
+            "kinema data make NAME --out DIR, kinema data check DIR --for SYSTEM, "
+            "kinema data cut VIDEO … --out DIR; each has --help."
+        )
         return 0
-    word, rest = options.first_word(args, "make or check", "data check DIR --for tgans-c")
+    word, rest = options.first_word(args, "make, check or cut", "data check DIR --for tgans-c")
     if word not in parts:
-        raise UsageError(f"kinema data has make and check, not '{word}'; nearest: {nearest(word, parts)}.")
+        raise UsageError(
+            f"kinema data has {', '.join(parts)}, not '{word}'; nearest: {nearest(word, parts)}."
+        )
     kind, function = parts[word]
     return function(options.parse(kind, rest, f"data {word}"))
 
@@ -92,6 +117,21 @@ def check(flags: Any) -> int:
     facts["problems"] = [{"file": problem[0], "reason": problem[1]} for problem in report.problems]
     say.result(facts, in_words(flags, preset, report), flags.json)
     return 0 if report.ok else 1
+
+
+def cut(flags: Any) -> int:
+    """Cut the videos and say what they gave."""
+    from kinema.data import cut as write
+
+    check_writable(flags.out, folder=True)
+    how = {key: getattr(flags, key) for key in ("frames", "size", "every", "jump")}
+    report = write(flags.videos, flags.out, **how)
+    lines = [f"{flags.out}: {report.clips} clips from {report.shots} shots, {report.lost} frames left over"]
+    lines += [f"  no clips from {file}: {reason}" for file, reason in report.problems]
+    facts = {"out": str(flags.out), **how, **dataclasses.asdict(report)}
+    facts["problems"] = [{"file": problem.file, "reason": problem.reason} for problem in report.problems]
+    say.result(facts, "\n".join(lines), flags.json)
+    return 0
 
 
 def in_words(flags: Any, preset: str, report: Any) -> str:

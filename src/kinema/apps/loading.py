@@ -86,6 +86,11 @@ class Loaded:
         with self.context():
             return self.system.generate(captions, seeds)
 
+    def animate(self, photos: Any) -> Any:
+        """Clips uint8 (N, stages, T, H, W, 3) of photos (N, H, W, 3) for scoring, as `run` computes them."""
+        with self.context():
+            return self.system.animate(photos)
+
     def context(self) -> AbstractContextManager[object]:
         """The precision, as a context."""
         import torch
@@ -110,12 +115,15 @@ def memory_in_words() -> Iterator[None]:
 
 def load(what: str | Path, *, device: str = "auto", precision: str = "auto") -> Loaded:
     """Load weights by name or folder; see `kinema.load`."""
+    from kinema.engine.devices import channels_last
+
     folder, shown = weights.find(what)
     about = weights.read_about(folder)
     onnx = (folder / weights.ONNX).is_file()  # computes by itself, on the CPU in fp32
     device = pick_device("cpu" if onnx else device)
     precision = pick_precision("fp32" if onnx else precision, device)
     system = build(folder, about, device)
+    channels_last(system)
     return Loaded(system, about["system"], shown, weights.hash_of(folder), about, device, precision)
 
 

@@ -142,9 +142,19 @@ def scores(folder: Path) -> list[str]:
         names = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
         numbers = [[_number(row["metrics"].get(name)) for name in names] for row in rows]
         cells = [[row["name"], *line, row["samples"]] for row, line in zip(rows, numbers, strict=True)]
-        parts.append(table(["", *names, "samples"], cells))
+        parts += [table(["", *names, "samples"], cells), *curves(rows)]
     foot = f'<p class="soft">measured at step {found.get("step", "?")}; {SCORES} has the protocols</p>'
     return [*parts, foot] if parts else []
+
+
+def curves(rows: list[dict[str, Any]]) -> list[str]:
+    """A chart of every number that the rows of one metric give by frame."""
+    lines: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in rows:
+        for name, values in row.get("protocol", {}).get("by frame", {}).items():
+            lines.setdefault(name, {})[row["name"]] = list(enumerate(values, 2))
+    charts = [chart(f"{name} by frame", series, unit="frame") for name, series in lines.items()]
+    return [f'<div class="grid">{"".join(charts)}</div>'] if charts else []
 
 
 def settings(folder: Path, about: dict[str, Any]) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from kinema import __version__
-from kinema.apps import options, say
+from kinema.apps import options, say, weights
+from kinema.apps.report import read_json, write_report
 from kinema.apps.run import check_writable
 from kinema.apps.tensorboard import Mirror
 from kinema.core.config import Preset, RunSettings, apply, to_dict
@@ -150,16 +151,32 @@ def carry_out(
     """Build the system from the seed and hand it to the engine; report and views follow every saved state."""
     import torch
 
-    from kinema.apps.report import write_report
     from kinema.engine import train
 
     torch.manual_seed(settings.seed)
+    system = kind(config)
+    about = {**about, "init_from": begin(system, settings.init_from, out)}
 
     def on_save(folder: Path) -> None:
         for write in (write_report, *views):
             write(folder)
 
-    return train(kind(config), data, settings, out, on_save=on_save, write_config=about)
+    return train(system, data, settings, out, on_save=on_save, write_config=about)
+
+
+def begin(system: Any, init_from: str | None, out: Path) -> dict[str, Any] | None:
+    """Fill in what a run begins with and say what that is; a run that has begun keeps its record."""
+    from kinema.engine.state import STATE
+
+    if (out / STATE).exists():
+        return read_json(out / "config.json").get("init_from")
+    if init_from is not None:
+        return weights.begin_with(system, init_from)
+    if system.inherits:
+        raise UsageError(
+            f"{system.inherits[0]} has to be trained already: add --set init_from=RUN, the run that did so."
+        )
+    return None
 
 
 def report(outcome: Any, out: Path, as_json: bool) -> None:

@@ -163,6 +163,35 @@ def fill(system: Any, folder: Path, about: dict[str, Any]) -> None:
             wanted[key].copy_(value)
 
 
+def begin_with(system: Any, what: str) -> dict[str, Any]:
+    """Copy into a system about to be trained every tensor of other weights that has a name of its own.
+
+    Returns:
+        What config.json records: the weights, their hash, and how many tensors came from them.
+    """
+    import torch
+
+    folder, shown = find(what)
+    kind = read_about(folder)["system"]
+    if kind != system.name:
+        raise WeightsError(f"init_from={what} holds weights of {kind}, not of {system.name}.")
+    given, wanted = read_tensors(folder / FILE), system.state_dict()
+    common = [key for key in wanted if key in given]
+    lacking = [key for key in wanted if is_part(key, system.inherits) and key not in given]
+    if lacking:
+        raise WeightsError(f"init_from={what} holds no {lacking[0]}; give the run that trained it.")
+    for key in common:
+        if given[key].shape != wanted[key].shape:
+            shapes = f"{tuple(given[key].shape)}, here it has {tuple(wanted[key].shape)}"
+            raise WeightsError(
+                f"init_from={what} holds '{key}' of shape {shapes}: use the settings of that run."
+            )
+    with torch.no_grad():
+        for key in common:
+            wanted[key].copy_(given[key])
+    return {"weights": shown, "sha256": hash_of(folder), "tensors": len(common)}
+
+
 def differences(given: dict[str, Any], wanted: dict[str, Any], modules: list[str] | None) -> list[str]:
     """Why tensors do not fit a system, in words; with `modules` only those parts must be complete."""
     needed = {key for key in wanted if modules is None or is_part(key, modules)}

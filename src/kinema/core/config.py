@@ -27,6 +27,8 @@ class RunSettings:
     """items computed at a time on one process; None: all. Less memory; what compares items sees a piece"""
     seed: int = 0
     """fixes initial weights, data order and noise"""
+    init_from: str | None = None
+    """weights to begin with, a run folder or a bundled name: what has the same name is taken from there"""
     save_every_steps: int = 250
     """steps between saved states"""
     preview_every_steps: int = 250

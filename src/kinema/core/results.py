@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+GREY = 96
+"""of the ground on which clips are tiled"""
 writer: Callable[[Result, Path], Path] | None = None
 
 
@@ -59,7 +61,7 @@ class Video(Result):
 
 @dataclass
 class Batch(Result):
-    """Several clips of one request, all of one size, in the order asked for.
+    """Several clips of one request, of one length, in the order asked for.
 
     Saved to a folder (no suffix) each clip is a file of its own; saved to one video file they are tiled by
     `sheet`.
@@ -78,12 +80,20 @@ class Batch(Result):
         return self.items[index]
 
     def sheet(self, columns: int | None = None) -> Video:
-        """Tile the clips row by row into one video, two grey pixels apart."""
+        """Tile the clips row by row into one video, two grey pixels apart; small ones get a grey margin."""
+        sides = [max(v.frames.shape[axis] for v in self.items) for axis in (1, 2)]
         return Video(
-            tile(np.stack([v.frames for v in self.items]), columns),
+            tile(np.stack([_within(v.frames, sides) for v in self.items]), columns),
             self.items[0].fps,
             provenance=self.provenance,
         )
+
+
+def _within(frames: Pixels, sides: list[int]) -> Pixels:
+    """A clip (T, h, w, 3) in the middle of grey frames (T, H, W, 3)."""
+    rests = [side - have for side, have in zip(sides, frames.shape[1:3], strict=True)]
+    margins = [(rest // 2, rest - rest // 2) for rest in rests]
+    return np.pad(frames, ((0, 0), *margins, (0, 0)), constant_values=GREY)
 
 
 def tile(clips: Pixels, columns: int | None = None, gap: int = 2) -> Pixels:
@@ -91,7 +101,7 @@ def tile(clips: Pixels, columns: int | None = None, gap: int = 2) -> Pixels:
     n, t, h, w, c = clips.shape
     columns = min(n, columns or int(np.ceil(np.sqrt(n))))
     rows = -(-n // columns)
-    out = np.full((t, rows * (h + gap) - gap, columns * (w + gap) - gap, c), 96, np.uint8)
+    out = np.full((t, rows * (h + gap) - gap, columns * (w + gap) - gap, c), GREY, np.uint8)
     for i in range(n):
         y, x = i // columns * (h + gap), i % columns * (w + gap)
         out[:, y : y + h, x : x + w] = clips[i]

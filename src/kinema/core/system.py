@@ -7,7 +7,7 @@ stepped, and updated its moving average. No autograd graph may cross a `yield`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -95,6 +95,11 @@ class System(nn.Module):
         del data
         return config
 
+    @property
+    def inherits(self) -> tuple[str, ...]:
+        """Modules that training does not begin anew: the setting `init_from` has to bring them."""
+        return ()
+
     def players(self) -> dict[str, Player]:
         """Name -> what is trained; empty if nothing is."""
         return {}
@@ -103,6 +108,14 @@ class System(nn.Module):
         """One update of the paper, as mathematics."""
         del batch, progress
         yield from ()
+
+    def settle(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Fit to its weights what only use depends on, such as the statistics of batch norms.
+
+        Called without gradients before weights are written or previewed; what it changes in buffers is undone
+        before training goes on.
+        """
+        del batches
 
     def run(self, request: Any) -> Result:
         """The one way to use it."""

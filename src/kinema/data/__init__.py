@@ -3,22 +3,29 @@
 from kinema.data.captions import meaning, parse_caption, words, write_caption
 from kinema.data.checking import CheckReport, check
 from kinema.data.clips import Clips
+from kinema.data.cutting import CutReport, cut
 from kinema.data.digits import Digits, bundled_digits, load_digits
 from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
 from kinema.data.moving import MovingDigits
+from kinema.data.skies import Skies
 from kinema.data.sources import located, open_clips
+from kinema.data.timelapse import TimeLapse
 
 __all__ = [
     "CheckReport",
     "Clips",
+    "CutReport",
     "Digits",
     "FolderClips",
     "MovingDigits",
     "Problem",
+    "Skies",
+    "TimeLapse",
     "bundled_digits",
     "check",
+    "cut",
     "load_digits",
     "located",
     "make",

@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kinema.core.errors import MediaError
 from kinema.data.captions import meaning, words
 from kinema.data.folder import MOST_BROKEN, no_captions
 from kinema.data.layout import Entry, Layout, Problem, read_layout
 from kinema.data.prepare import Seen, prepare
 from kinema.data.sources import split_list
+from kinema.data.timelapse import is_timelapse, short_videos, too_short
+from kinema.media import probe
 
 FEW_CLIPS = 200
 LONG_CAPTION = 40
@@ -52,6 +55,8 @@ def check(
     Raises:
         DataError: the folder is missing, is a file, or holds no clips.
     """
+    if is_timelapse(Path(folder)):
+        return _check_timelapse(Path(folder), frames)
     layout = read_layout(*split_list(Path(folder)))
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda e: prepare(e, frames, size, channels)[1:], layout.entries))
@@ -79,6 +84,33 @@ def check(
         sizes=dict(Counter(f"{s.width}x{s.height}" for s in seen).most_common()),
         lengths=dict(sorted(Counter(s.frames for s in seen).items())),
         advice=stops + list(_unnamed(layout)) + list(_hints(seen, good, frames, size)),
+    )
+
+
+def _check_timelapse(folder: Path, frames: int) -> CheckReport:
+    """What a Sky Time-lapse folder holds; only the first picture of each short video is looked at."""
+    videos = short_videos(folder, "all")
+    problems = too_short(videos, frames)
+    sizes: Counter[str] = Counter()
+    for name, pictures in videos.items():
+        if len(pictures) >= frames:
+            try:
+                info = probe(pictures[0])
+                sizes[f"{info.width}x{info.height}"] += 1
+            except MediaError as error:
+                problems.append(Problem(name, str(error)))
+    clips = sum(len(pictures) // frames for pictures in videos.values())
+    parts = {part: any(name.startswith(part) for name in videos) for part in ("sky_train", "sky_test")}
+    advice = [
+        f"{part} is missing or empty; it holds <long video>/<short video>/<pictures>."
+        for part in parts
+        if not parts[part]
+    ]
+    if not clips:
+        advice.insert(0, f"No short video has {frames} frames: take longer ones or train with fewer frames.")
+    lengths = dict(sorted(Counter(map(len, videos.values())).items()))
+    return CheckReport(
+        bool(clips) and parts["sky_train"], clips, problems, 0, 0, dict(sizes.most_common()), lengths, advice
     )
 
 

@@ -135,6 +135,10 @@ class MovingDigits:
         """The sentence of one item."""
         return self._sentences[int(self._which(self._draw([index]))[0])]
 
+    def row(self, index: int) -> dict[str, Any]:
+        """What a list of clips on disk says of an item."""
+        return {"text": self.caption(index)}
+
     def batch(self, indices: Sequence[int]) -> dict[str, Any]:
         """Items with video float32 (B, C, T, H, W) in [-1, 1]; see `Clips`."""
         draw = self._draw(indices)

@@ -59,3 +59,11 @@ def fit(frame: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.uint8]
     rows = (weights @ values.reshape(side, -1)).reshape(size, side, channels)
     averaged = np.einsum("xw,ywc->yxc", weights, rows, optimize=True)
     return np.rint(averaged).clip(0, 255).astype(np.uint8)
+
+
+def squash(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Area-average a whole frame (H, W, 3) to (S, S, 3), whatever its sides; nothing is cropped."""
+    height, width, channels = frame.shape
+    rows = area_weights(height, size) @ frame.reshape(height, -1).astype(np.float32)  # (S, W·3)
+    averaged = np.einsum("xw,ywc->yxc", area_weights(width, size), rows.reshape(size, width, channels))
+    return np.rint(averaged).clip(0, 255).astype(np.uint8)

@@ -8,9 +8,13 @@ from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
 from kinema.data.folder import FolderClips
 from kinema.data.moving import MovingDigits
+from kinema.data.skies import Skies
+from kinema.data.timelapse import TimeLapse, is_timelapse
 
-PROCEDURAL = {"sbmg": 1, "tbmg": 2}
-"""name -> digits in a clip"""
+PROCEDURAL = ("sbmg", "tbmg", "skies")
+"""sets that are made as they are asked for"""
+DIGITS = {"sbmg": 1, "tbmg": 2}
+"""those of moving digits -> digits in a clip"""
 
 
 def open_clips(
@@ -27,8 +31,10 @@ def open_clips(
     """Open a set of clips by name or folder.
 
     Args:
-        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; or a folder, with the name
-            of a text file in it appended (":cooking.txt") to use only the clips that the file names.
+        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; "skies", with ":signed",
+            ":shuffled" or ":signed,shuffled" appended for its variants; or a folder, with the name of a text
+            file in it appended (":cooking.txt") to use only the clips that the file names; or a folder with
+            sky_train and sky_test in it.
         frames: frames a clip.
         size: side of the square frames in pixels.
         channels: 1 (grey) or 3.
@@ -44,6 +50,8 @@ def open_clips(
     """
     if is_procedural(where):
         return procedural(str(where), frames=frames, size=size, channels=channels, split=split, seed=seed)
+    if is_timelapse(Path(where)):
+        return TimeLapse(where, frames=frames, size=size, split=split)
     folder, only = split_list(Path(where))
     if not folder.exists() and len(folder.parts) == 1:
         raise UsageError(
@@ -77,14 +85,29 @@ def located(where: str | Path) -> str:
     return str(where) if is_procedural(where) else str(Path(where).resolve())
 
 
-def procedural(name: str, **settings: Any) -> MovingDigits:
-    """The procedural set of a name like "sbmg" or "tbmg:holdout"; `settings` are those of `MovingDigits`."""
-    base, _, scheme = name.partition(":")
+def procedural(name: str, **settings: Any) -> MovingDigits | Skies:
+    """The procedural set of a name like "sbmg", "tbmg:holdout" or "skies:signed".
+
+    `settings` are those of `MovingDigits` or `Skies`.
+    """
+    base, _, variant = name.partition(":")
     if base not in PROCEDURAL:
         raise UsageError(f"no procedural set is called '{base}'; nearest: {nearest(base, PROCEDURAL)}.")
-    if scheme and scheme not in get_args(Scheme):
+    if base == "skies":
+        return _skies(name, variant, **settings)
+    if variant and variant not in get_args(Scheme):
         raise UsageError(f"'{name}': after the colon comes one of {', '.join(get_args(Scheme))}.")
-    return MovingDigits(digits=PROCEDURAL[base], scheme=cast(Scheme, scheme or "random"), **settings)
+    return MovingDigits(digits=DIGITS[base], scheme=cast(Scheme, variant or "random"), **settings)
+
+
+def _skies(name: str, variant: str, channels: int = 3, **settings: Any) -> Skies:
+    known = ("signed", "shuffled")
+    words = variant.split(",") if variant else []
+    if not set(words) <= set(known):
+        raise UsageError(f"'{name}': after the colon come {' and '.join(known)}, with a comma between them.")
+    if channels != 3:
+        raise UsageError(f"skies are in colour, which is 3 channels, not {channels}.")
+    return Skies(signed="signed" in words, shuffled="shuffled" in words, **settings)
 
 
 def split_list(where: Path) -> tuple[Path, Path | None]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kinema.core.system import Player
 
@@ -55,8 +55,3 @@ class Ema:
         finally:
             for name, p in self.parameters.items():
                 p.data = raw[name]
-
-    def weights(self, system: nn.Module) -> dict[str, Tensor]:
-        """The state dict for evaluation: averages where kept, the rest as it is."""
-        with self.applied():
-            return {name: value.detach() for name, value in system.state_dict().items()}

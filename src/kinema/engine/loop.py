@@ -30,6 +30,8 @@ from kinema.nn.norm import advance_spectral
 PATIENCE = 3
 """steps in a row with NaN or Inf before the run goes back"""
 PREVIEW_ITEMS = 16
+SETTLING = 16
+"""batches that a system is shown before it is used"""
 
 
 @dataclass(frozen=True)
@@ -206,23 +208,24 @@ class Run:
             means = self.log.line(counters.step, settings.batch, counters.seconds)
             for warning in [*self.health.losses(means), *(self.health.end() if last else [])]:
                 self.log.note(counters.step, warning)
-        if self.world.leads and (last or counters.step % settings.preview_every_steps == 0):
-            for warning in self.health.weights(self.stepper.parameters):
-                self.log.note(counters.step, warning)
+        if last or counters.step % settings.preview_every_steps == 0:
+            if self.world.leads:
+                for warning in self.health.weights(self.stepper.parameters):
+                    self.log.note(counters.step, warning)
             if type(self.system).preview is not System.preview and results.writer is not None:
-                self.preview()
+                with self.in_use():
+                    self.preview()
 
     def preview(self) -> None:
-        """Show what the averaged weights make of the same few items and the same noise each time."""
+        """Show what the system makes of the same few items and the same noise each time."""
+        if not self.world.leads:
+            return
         step, seed = self.training.counters.step, self.settings.seed
         if self.shown is None:
             items = min(PREVIEW_ITEMS, len(self.data))
             self.shown = self.data.batch(Order(len(self.data), items, seed).indices(0, slice(0, items)))
-        self.system.eval()
         torch.manual_seed(seed)
-        with self.training.ema.applied(), torch.no_grad(), self.context():
-            result = self.system.preview(to_device(self.shown, self.device))
-        self.system.train()
+        result = self.system.preview(to_device(self.shown, self.device))
         made = {"system": self.system.name, "step": step, "seed": seed, "version": self.version}
         result.provenance = {"synthetic": True, **made}
         suffix = ".png" if isinstance(result, results.Image) else ".gif"
@@ -233,10 +236,34 @@ class Run:
         for warning in self.health.preview(result, self.shown):
             self.log.note(step, warning)
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Inside, the system is as it will be used: averaged weights, and buffers settled on them."""
+        kept = [buffer.clone() for buffer in self.system.buffers()]
+        self.system.eval()
+        with self.training.ema.applied(), torch.no_grad(), self.context():
+            self.system.settle(self.first_batches())
+            yield
+        self.system.train()
+        for buffer, before in zip(self.system.buffers(), kept, strict=True):
+            buffer.copy_(before)
+
+    def first_batches(self) -> Iterator[Batch]:
+        """Some items for training in pieces that fit into memory, the same each time."""
+        start = self.stepper.rows.start
+        rows = slice(start, start + self.stepper.micro_batch)
+        order = Order(len(self.data), self.settings.batch, self.settings.seed)
+        for step in range(SETTLING):
+            yield to_device(self.data.batch(order.indices(step, rows)), self.device)
+
     def save(self, on_save: Callable[[Path], None] | None) -> None:
-        """Write the state, then let the caller make its report."""
+        """Write weights and state, then let the caller make its report."""
+        buffers = {name for name, _ in self.system.named_buffers()}
+        with self.in_use():
+            found = self.system.state_dict()
+            weights = {name: value.clone() if name in buffers else value for name, value in found.items()}
         if self.world.leads:
-            state.save(self.training, self.folder, self.identity)
+            state.save(self.training, self.folder, self.identity, weights)
             if on_save is not None:
                 on_save(self.folder)
         self.world.barrier()
@@ -285,6 +312,7 @@ def identify(system: System, data: Data, settings: RunSettings, about: dict[str,
         "data": getattr(data, "hash", about.get("data")),
         "batch": settings.batch,
         "seed": settings.seed,
+        "init_from": settings.init_from,
     }
 
 

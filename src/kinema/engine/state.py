@@ -99,15 +99,16 @@ def _like(parameter: Tensor, value: Tensor) -> Tensor:
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def save(training: Training, folder: Path, identity: dict[str, Any]) -> None:
-    """Write weights and state; what was `state` becomes `state.previous`.
+def save(
+    training: Training, folder: Path, identity: dict[str, Any], weights: dict[str, Tensor] | None = None
+) -> None:
+    """Write weights for use and state; what was `state` becomes `state.previous`.
 
     The weights go first: they are never older than the state, so a run that has nothing left to do has them.
     Before the first step there is only a state.
     """
     counters = json.dumps(asdict(training.counters))
-    if training.counters.step:
-        weights = training.ema.weights(training.system)
+    if weights is not None:
         write_tensors(folder / WEIGHTS, weights, {"step": str(training.counters.step)})
     text = {"counters": counters, "identity": json.dumps(identity)}
     write_tensors(folder / STATE, training.tensors(), text, keep=folder / PREVIOUS)

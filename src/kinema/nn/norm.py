@@ -11,6 +11,8 @@ differ from one batch. Here the forward only reads `u` and `v`; `advance_spectra
 training loop calls it once before a step.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
@@ -104,6 +106,27 @@ class BatchNorm2d(_Synchronised, nn.BatchNorm2d):
 
 class BatchNorm3d(_Synchronised, nn.BatchNorm3d):
     """Batch norm of (B, C, T, H, W) over all processes; `affine=False` leaves scale and shift out."""
+
+
+@contextmanager
+def cumulative_statistics(module: nn.Module) -> Iterator[None]:
+    """Inside, the batch norms of `module` forget their running statistics and average all batches evenly.
+
+    Moving averages follow weights that change; for use, weights that have stopped changing deserve statistics
+    of their own, each batch counting the same.
+    """
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    before = [(norm.momentum, norm.training) for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    try:
+        yield
+    finally:
+        for norm, (momentum, training) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.train(training)
 
 
 class Spectral(nn.Module):

@@ -26,6 +26,13 @@ SYSTEMS = {
         layouts="kinema.systems.tgans_c.convert:LAYOUTS",
         bench="kinema.systems.tgans_c.bench:jobs",
     ),
+    "md-gan": Room(
+        system="kinema.systems.md_gan.system:MDGAN",
+        presets="kinema.systems.md_gan.config:PRESETS",
+        does="photo → time-lapse",
+        layouts="kinema.systems.md_gan.convert:LAYOUTS",
+        bench="kinema.systems.md_gan.bench:jobs",
+    ),
 }
 
 

@@ -1,0 +1,87 @@
+"""From photos on the disk to what the network reads, and from its small clip back to the photo's own size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kinema.core.errors import UsageError
+from kinema.core.results import Pixels
+from kinema.data.layout import STILL
+from kinema.media import read_image
+
+MOST_BYTES = 2**31
+"""of all frames of a request together"""
+
+
+def read_photos(images: Sequence[str]) -> dict[str, Pixels]:
+    """Name -> uint8 (H, W, 3) of every photo named, those of folders in the order of their names."""
+    if not images:
+        raise UsageError("no photo was given; name one, several, or a folder of photos.")
+    paths: list[Path] = []
+    for image in map(Path, images):
+        inside = (
+            sorted(p for p in image.iterdir() if p.suffix.lower() in STILL) if image.is_dir() else [image]
+        )
+        if not inside:
+            raise UsageError(f"folder '{image}' holds no photos; expected {', '.join(sorted(STILL))}.")
+        paths += inside
+    return {str(path): read_image(path).pixels for path in paths}
+
+
+def check_memory(photos: dict[str, Pixels], length: int) -> None:
+    """Refuse a request whose frames at the photos' sizes would fill the memory."""
+    total = sum(photo.size for photo in photos.values()) * length
+    if total > MOST_BYTES:
+        raise UsageError(
+            f"{length} frames of {len(photos)} photos of this size need {total / 1e9:.1f} GB, more than "
+            f"{MOST_BYTES / 1e9:.1f}; ask for fewer at a time, a shorter clip, or size=net."
+        )
+
+
+def to_tensor(photo: Pixels) -> Tensor:
+    """uint8 (..., S, S, 3) -> float (..., 3, S, S) in [-1, 1]."""
+    return torch.from_numpy(photo.astype(np.float32) / 127.5 - 1).movedim(-1, -3)
+
+
+def to_uint8(clip: Tensor) -> Pixels:
+    """Clip (..., 3, T, S, S) in [-1, 1] -> uint8 (..., T, S, S, 3), rounded."""
+    pixels = clip.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
+    return np.ascontiguousarray(pixels.movedim(-4, -1).numpy())
+
+
+def fade(clip: Tensor, frames: int) -> Tensor:
+    """Blend what comes after `frames` frames into the beginning: (3, M, S, S) -> (3, frames, S, S).
+
+    The first frame then follows the last as every frame follows the one before.
+    """
+    more = clip.shape[1] - frames
+    weight = torch.arange(1, more + 1, device=clip.device).view(-1, 1, 1) / (more + 1)
+    start = weight * clip[:, :more] + (1 - weight) * clip[:, frames:]
+    return torch.cat([start, clip[:, more:frames]], 1)
+
+
+def paste(photo: Pixels, clip: Tensor, still: Tensor) -> Pixels:
+    """Add the change that a small clip shows to the photo itself.
+
+    The change of a frame is its difference from `still`, enlarged; the photo keeps all its detail, also where
+    something coarse has moved away from under it.
+
+    Args:
+        photo: uint8 (H, W, 3).
+        clip: (3, T, S, S) in [-1, 1].
+        still: (3, S, S), the frame that stands for the photo.
+
+    Returns:
+        uint8 (T, H, W, 3).
+    """
+    height, width, _ = photo.shape
+    sharp, out = to_tensor(photo), np.empty((clip.shape[1], height, width, 3), np.uint8)
+    for t, frame in enumerate(clip.float().cpu().unbind(1)):
+        change = (frame - still.float().cpu())[None]
+        large = F.interpolate(change, (height, width), mode="bicubic", align_corners=False)[0]
+        out[t] = to_uint8((sharp + large).unsqueeze(1))[0]
+    return out

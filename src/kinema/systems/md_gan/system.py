@@ -1,0 +1,242 @@
+"""MD-GAN: the update of both stages, and their use.
+
+Xiong, Luo, Ma, Liu, Luo, "Learning to Generate Time-Lapse Videos Using Multi-Stage Dynamic Generative
+Adversarial Networks", CVPR 2018, arXiv:1709.07592. The authors released no training code. Where we differ
+from their inference: batch norms stand on statistics over training clips, so that a photo gives the same clip
+alone and among others.
+"""
+
+from collections.abc import Generator as Steps
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinema.core.errors import UsageError
+from kinema.core.results import Batch, Pixels, Video
+from kinema.core.system import Losses, Player, Progress, System
+from kinema.data.prepare import squash
+from kinema.losses.adversarial import ADVERSARIAL
+from kinema.nn.norm import cumulative_statistics
+from kinema.systems.md_gan import config as settings
+from kinema.systems.md_gan.losses import Ranking, content, ranking
+from kinema.systems.md_gan.networks import Critic, Generator, Judged, Stage, repeat
+from kinema.systems.md_gan.photo import check_memory, fade, paste, read_photos, to_tensor, to_uint8
+
+LENGTHS = range(2, 1001)
+OBJECTIVE = ADVERSARIAL["log"]
+
+
+class MDGAN(System):
+    """A photo becomes a short clip; nothing is left to chance."""
+
+    name = "md-gan"
+    Config = settings.Config
+    Request = settings.Request
+    metrics = ("photo_motion", "wind")
+    serving = ("generator",)
+
+    def __init__(self, config: settings.Config) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.generator = Generator(config)
+        self.critic = Critic(config)
+        self.apply(_normal_init)
+        self.train()
+
+    @property
+    def inherits(self) -> tuple[str, ...]:
+        """What training does not begin anew: the second stage needs a trained first one."""
+        return ("generator.base",) if self.config.stage == "refine" else ()
+
+    @property
+    def trained(self) -> Stage:
+        """The generator that this configuration trains."""
+        stage = self.generator.base if self.config.stage == "base" else self.generator.refine
+        assert stage is not None
+        return stage
+
+    def train(self, mode: bool = True) -> Self:
+        """The Base-Net behind which the Refine-Net is trained stays as it is used."""
+        super().train(mode)
+        if self.config.stage == "refine" and self.generator.base is not None:
+            self.generator.base.eval()
+        return self
+
+    def players(self) -> dict[str, Player]:
+        """`critic` and `generator` of the stage that is trained."""
+        c = self.config
+        return {
+            "critic": Player([self.critic], c.lr, c.betas, decay_from=c.decay_from),
+            "generator": Player(
+                [self.trained],
+                c.lr,
+                c.betas,
+                ema_halflife_images=c.ema_halflife_images,
+                decay_from=c.decay_from,
+            ),
+        }
+
+    def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
+        """The critic on a real and a made clip, then the generator; or both at once."""
+        del progress  # no noise anywhere
+        real = batch["video"]
+        source = self.source(real)
+        if self.config.updates == "alternating":
+            with torch.no_grad():
+                made = self.trained(source)
+            judged, truth, ranks = self.judge(made, real, source)
+            yield {"critic": self.critic_terms(judged, truth, ranks)}
+        made = self.trained(source)
+        judged, truth, ranks = self.judge(made, real, source)
+        losses = {"generator": self.generator_terms(made, real, judged, ranks)}
+        if self.config.updates == "simultaneous":
+            losses = {"critic": self.critic_terms(judged, truth, ranks), **losses}
+        yield losses
+
+    # ---- the objective ----
+
+    def source(self, real: Tensor) -> Tensor:
+        """What the stage in training is given: X, the first frame T times, or Y1 = G1(X) (B, 3, T, S, S)."""
+        photo = real[:, :, 0]
+        if self.config.stage != "refine" or self.generator.base is None:
+            return repeat(photo, self.config.frames)
+        with torch.no_grad():
+            return self.generator.base.animate(photo)
+
+    def judge(self, made: Tensor, real: Tensor, source: Tensor) -> tuple[Judged, Judged, dict[str, Ranking]]:
+        """The critic on the made and on the real clip, and the ranking at both layers where there is one."""
+        judged, truth = self.critic(made), self.critic(real)
+        if self.config.stage == "base" or self.config.ranking == "none":
+            return judged, truth, {}
+        return judged, truth, ranking(self.config.ranking, judged, truth, self.critic(source))
+
+    def critic_terms(self, judged: Judged, truth: Judged, ranks: dict[str, Ranking]) -> dict[str, Tensor]:
+        """Terms of L_D: the adversarial ones, and the ranking that the critic maximises."""
+        terms = {"real": OBJECTIVE.true(truth.logits), "made": OBJECTIVE.false(judged.logits, truth.logits)}
+        if self.config.ranking_critic:
+            terms |= {f"rank_{k}": -self.config.ranking_weight * rank.loss for k, rank in ranks.items()}
+        return terms
+
+    def generator_terms(
+        self, made: Tensor, real: Tensor, judged: Judged, ranks: dict[str, Ranking]
+    ) -> dict[str, Tensor]:
+        """Terms of L_G = L_adv + L_con + lambda L_rank; `near` and `far` have no gradient: for the log."""
+        c, logits = self.config, judged.logits
+        fool = -F.softplus(logits).mean() if c.adversarial == "minimax" else OBJECTIVE.fool(logits, logits)
+        terms = {"fool": fool, "content": c.content_weight * content(c.content, made, real)}
+        for layer, rank in ranks.items():
+            terms[f"rank_{layer}"] = c.ranking_weight * rank.loss
+            terms |= {f"near_{layer}": rank.near, f"far_{layer}": rank.far}
+        return terms
+
+    def settle(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Take the statistics of the generator's batch norms anew, over clips for training."""
+        with cumulative_statistics(self.trained):
+            for batch in batches:
+                self.trained(self.source(batch["video"]))
+
+    # ---- use ----
+
+    def run(self, request: settings.Request) -> Video | Batch:
+        """One clip for every photo, each computed on its own."""
+        c = self.config
+        stages = {"base": (1,), "refine": (1, 2), "one-stage": (2,)}[c.stage]
+        stage = request.stage or stages[-1]
+        if stage not in stages:
+            held = " and ".join(map(str, stages))
+            raise UsageError(
+                f"these weights hold stage {held}, not {stage}; `--preset refine` trains the second."
+            )
+        length = (
+            request.length if request.length is not None else c.frames * 4 // 5 if request.loop else c.frames
+        )
+        if length not in LENGTHS:
+            raise UsageError(f"length is from {LENGTHS[0]} to {LENGTHS[-1]} frames, not {length}.")
+        fps = c.fps if request.fps is None else request.fps
+        if not 1 <= fps <= 240:
+            raise UsageError(f"fps is from 1 to 240, not {fps}.")
+        photos = read_photos(request.image)
+        if request.size == "photo":
+            check_memory(photos, length)
+        clips = [self._animate(photo, stages.index(stage), length, request) for photo in photos.values()]
+        videos = [Video(clip, Fraction(fps)) for clip in clips]
+        return videos[0] if len(videos) == 1 else Batch(videos, labels=list(photos))
+
+    @torch.no_grad()
+    def _animate(self, photo: Pixels, stage: int, length: int, request: settings.Request) -> Pixels:
+        """The clip of one photo, uint8 (T, H, W, 3) or (T, S, S, 3)."""
+        was_training = self.training
+        self.eval()
+        device, needed = self.device, length + (length // 4 if request.loop else 0)
+        clip = to_tensor(squash(photo, self.config.size)).unsqueeze(1).to(device)  # (3, 1, S, S)
+        parts: list[Tensor] = []
+        while sum(part.shape[1] for part in parts) < needed:
+            made = self.generator(clip[:, -1][None])[0, stage].float()  # (3, T, S, S)
+            parts.append(made if not parts else made[:, 1:])  # its first frame is the one before it
+            clip = made
+        clip = torch.cat(parts, 1)[:, :needed]
+        self.train(was_training)
+        still = clip[:, 0]
+        if request.loop:
+            clip = fade(clip, length)
+        return paste(photo, clip, still) if request.size == "photo" else to_uint8(clip)
+
+    @torch.no_grad()
+    def animate(self, photos: Pixels, batch: int = 8) -> Pixels:
+        """What all stages make of photos (N, S, S, 3): uint8 (N, stages, T, S, S, 3), for scoring."""
+        was_training = self.training
+        self.eval()
+        out = []
+        for start in range(0, len(photos), batch):
+            part = to_tensor(photos[start : start + batch]).to(self.device)
+            out.append(to_uint8(self.generator(part)))
+        self.train(was_training)
+        return np.concatenate(out)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
+    def preview(self, batch: dict[str, Any]) -> Batch:
+        """Real clips and, to their right, what each stage makes of their first frames."""
+        real = to_uint8(batch["video"][:8])  # (B, T, S, S, 3)
+        made = self.animate(real[:, 0])
+        rows = [np.concatenate([clip, *stages], axis=2) for clip, stages in zip(real, made, strict=True)]
+        return Batch([Video(row, Fraction(self.config.fps)) for row in rows])
+
+    def export_module(self) -> tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]:
+        """The generator for ONNX: module, example inputs, names of inputs and outputs."""
+        size = self.config.size
+        return (
+            self.generator.eval(),
+            (torch.zeros(2, 3, size, size, device=self.device),),
+            ["photo"],
+            ["clips"],
+        )
+
+
+def _check(config: settings.Config) -> None:
+    """Refuse what cannot be built or trained, before anything long starts."""
+    if config.frames < 16 or config.frames % 16:
+        raise UsageError(f"the network makes 16, 32, 48, … frames (multiples of 16), not {config.frames}.")
+    if config.size < 32 or config.size % 32:
+        raise UsageError(f"the network makes frames of 32, 64, 96, … pixels, not {config.size}.")
+    for name in ("generator_width", "critic_width", "fps"):
+        if getattr(config, name) < 1:
+            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
+    for name in ("lr", "content_weight", "ranking_weight"):
+        if getattr(config, name) < 0:
+            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+
+
+def _normal_init(module: nn.Module) -> None:
+    """N(0, 0.02) for every convolution, which the paper does not state."""
+    if isinstance(module, nn.modules.conv._ConvNd):
+        nn.init.normal_(module.weight, 0, 0.02)
