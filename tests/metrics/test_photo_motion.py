@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from kinema.core.errors import UsageError
 from kinema.data import Skies
 from kinema.losses.gram import gram
 from kinema.metrics.photo_motion import COPY, agreement, compare, photo_motion, random_features, speed, wind
@@ -94,3 +95,8 @@ def test_random_features_are_always_the_same_and_grams_compare_clips_one_by_one(
     pairs = zip(maps[0], random_features(other)[0], strict=True)
     want = np.mean([float((gram(a[None]) - gram(b[None])).abs().sum()) for a, b in pairs])
     assert float(compare(clips, other)["Gram 1"]) == pytest.approx(want, rel=1e-4)
+
+
+def test_a_system_that_reads_no_photos_is_refused() -> None:
+    with pytest.raises(UsageError, match="other makes no clips from photos"):
+        photo_motion(SimpleNamespace(name="other"), SKIES, n=4, seed=0, log=print)

@@ -161,8 +161,8 @@ def held_out(tmp_path, monkeypatch):
     return MovingDigits(80, size=16, frames=4, split="val")
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
-def test_every_metric_gives_rows_with_real_clips_beside(name, held_out):
+@pytest.mark.parametrize("name", ["caption_fidelity", "fd_judge", "fd_pixels", "fd_random"])
+def test_every_metric_of_caption_systems_gives_rows_with_real_clips_beside(name, held_out):
     module, _, function = METRICS[name].partition(":")
     measure = getattr(importlib.import_module(module), function)
     said = []
