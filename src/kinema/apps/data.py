@@ -21,7 +21,7 @@ class Make:
     """Write a procedural data set as a folder of clips with metadata.jsonl."""
 
     name: tyro.conf.Positional[str]
-    """sbmg (one digit) or tbmg (two), perhaps with :holdout"""
+    """sbmg (one digit) or tbmg (two), perhaps with :holdout, or shapes"""
     out: Path
     """folder to write, new or empty"""
     n: int = 12_000
@@ -35,7 +35,7 @@ class Make:
     seed: int = 0
     """fixes every clip"""
     template: Literal["long", "short"] = "long"
-    """wording of the captions"""
+    """wording of the captions of digits"""
     format: Literal["npz", "gif", "mp4", "webm"] = "npz"
     """npz and gif keep the pixels exactly"""
     json: bool = False
@@ -87,6 +87,7 @@ def check(flags: Any) -> int:
     preset = flags.preset
     config = preset_of(flags.system, preset).config
     shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
+    shape["frame_steps"] = getattr(config, "frame_steps", ())
     report = examine(flags.folder, **shape, captions=getattr(config, "conditional", True))
     facts = {"folder": str(flags.folder), "for": flags.system, "preset": preset, **dataclasses.asdict(report)}
     facts["problems"] = [{"file": problem[0], "reason": problem[1]} for problem in report.problems]

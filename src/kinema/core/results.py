@@ -67,6 +67,8 @@ class Batch(Result):
 
     items: list[Video]
     labels: list[str] = field(default_factory=list)
+    columns: int | None = None
+    """clips in a row of the sheet; None makes it about square"""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -77,10 +79,16 @@ class Batch(Result):
     def __getitem__(self, index: int) -> Video:
         return self.items[index]
 
+    def even(self) -> Pixels:
+        """The clips as one array (N, T, H, W, 3); those that end early hold their last frame."""
+        last = max(len(v.frames) for v in self.items) - 1
+        held = [np.arange(last + 1).clip(max=len(v.frames) - 1) for v in self.items]
+        return np.stack([v.frames[rows] for v, rows in zip(self.items, held, strict=True)])
+
     def sheet(self, columns: int | None = None) -> Video:
         """Tile the clips row by row into one video, two grey pixels apart."""
         return Video(
-            tile(np.stack([v.frames for v in self.items]), columns),
+            tile(self.even(), columns or self.columns),
             self.items[0].fps,
             provenance=self.provenance,
         )

@@ -8,6 +8,7 @@ from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
 from kinema.data.moving import MovingDigits
+from kinema.data.shapes import MovingShapes
 from kinema.data.sources import open_clips
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Digits",
     "FolderClips",
     "MovingDigits",
+    "MovingShapes",
     "Problem",
     "bundled_digits",
     "check",

@@ -3,7 +3,7 @@
 import json
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from kinema.core.results import Video
 from kinema.data.captions import Split, Template
 from kinema.data.digits import Digits
 from kinema.data.moving import MovingDigits
-from kinema.data.sources import procedural
+from kinema.data.shapes import MovingShapes
+from kinema.data.sources import DIGITS, procedural
 from kinema.media import save
 
 Format = Literal["npz", "gif", "mp4", "webm"]
@@ -33,21 +34,21 @@ def make(
     bank: Digits | None = None,
     format: Format = "npz",
 ) -> None:
-    """Write `n` grey clips of a procedural set and their captions into a new folder.
+    """Write `n` clips of a procedural set and their captions into a new folder.
 
     Clips are npz unless asked otherwise: the bytes come back exactly and fast, where mp4 and webm blur the
     edges of digits; gif is exact too. Split "all" writes five sixths of training clips and the rest of
     validation, and marks them.
 
     Args:
-        name: "sbmg" or "tbmg", perhaps with ":holdout".
+        name: "sbmg" or "tbmg", perhaps with ":holdout", or "shapes".
         n: number of clips.
         out: a folder that does not exist yet or is empty.
         size: side of the square frames in pixels.
         frames: frames a clip.
         split: "train", "val" or "all".
         seed: fixes every clip.
-        template: wording of the captions.
+        template: wording of the captions of digits.
         bank: other digits than the bundled ones.
         format: npz, gif, mp4 or webm.
     """
@@ -62,7 +63,11 @@ def make(
     parts: list[tuple[Split, int]] = (
         [("train", trained), ("val", n - trained)] if split == "all" else [(split, n)]
     )
-    settings = {"size": size, "frames": frames, "seed": seed, "template": template, "bank": bank}
+    settings: dict[str, Any] = {"size": size, "frames": frames, "seed": seed}
+    if name.partition(":")[0] in DIGITS:
+        settings |= {"template": template, "bank": bank}
+    elif template != "long" or bank is not None:
+        raise UsageError(f"template and bank belong to sets of digits, not to '{name}'.")
     sets = [procedural(name, n=count, split=part, **settings) for part, count in parts if count]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -72,13 +77,14 @@ def make(
         raise DataError(f"clips cannot be written to '{out}': {error.strerror}.") from error
 
 
-def _write(clips: MovingDigits, name: str, out: Path, format: str) -> list[dict[str, str]]:
+def _write(clips: MovingDigits | MovingShapes, name: str, out: Path, format: str) -> list[dict[str, str]]:
     """Save every clip of one split; returns its rows of metadata.jsonl."""
     rows = []
     for k in range(len(clips)):
-        grey = clips.pixels([k])[0]  # (T, H, W, 1)
+        pixels = clips.pixels([k])[0]  # (T, H, W, C)
+        colour = np.repeat(pixels, 3 // clips.channels, axis=-1)
         origin = {"data": name, "split": clips.split, "seed": clips.seed, "index": k}
         file = f"{clips.split}-{k:06d}.{format}"
-        save(Video(np.repeat(grey, 3, axis=-1), Fraction(8), provenance=origin), out / file)
+        save(Video(colour, Fraction(8), provenance=origin), out / file)
         rows.append({"file_name": file, "text": clips.caption(k), "split": clips.split})
     return rows

@@ -8,9 +8,11 @@ from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
 from kinema.data.folder import FolderClips
 from kinema.data.moving import MovingDigits
+from kinema.data.shapes import MovingShapes
 
-PROCEDURAL = {"sbmg": 1, "tbmg": 2}
+DIGITS = {"sbmg": 1, "tbmg": 2}
 """name -> digits in a clip"""
+PROCEDURAL = (*DIGITS, "shapes")
 
 
 def open_clips(
@@ -23,12 +25,13 @@ def open_clips(
     seed: int = 0,
     captions: bool = True,
     swap_axes: bool = False,
+    frame_steps: tuple[int, ...] = (),
 ) -> Clips:
     """Open a set of clips by name or folder.
 
     Args:
-        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; or a folder, with the name
-            of a text file in it appended (":cooking.txt") to use only the clips that the file names.
+        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; "shapes"; or a folder, with
+            the name of a text file in it appended (":cooking.txt") to use only the clips that the file names.
         frames: frames a clip.
         size: side of the square frames in pixels.
         channels: 1 (grey) or 3.
@@ -37,6 +40,7 @@ def open_clips(
         captions: whether clips of a folder must have captions.
         swap_axes: exchange the directions in the captions of a folder made by the older public script of
             moving digits, whose "left and right" clips move vertically.
+        frame_steps: of the clips of a folder, see `FolderClips`.
 
     Example:
         >>> len(open_clips("sbmg:holdout", split="val"))
@@ -59,17 +63,22 @@ def open_clips(
         captions=captions,
         swap_axes=swap_axes,
         only=only,
+        frame_steps=frame_steps,
     )
 
 
-def procedural(name: str, **settings: Any) -> MovingDigits:
-    """The procedural set of a name like "sbmg" or "tbmg:holdout"; `settings` are those of `MovingDigits`."""
+def procedural(name: str, **settings: Any) -> MovingDigits | MovingShapes:
+    """The procedural set of a name like "shapes" or "tbmg:holdout"; `settings` are those of its class."""
     base, _, scheme = name.partition(":")
     if base not in PROCEDURAL:
         raise UsageError(f"no procedural set is called '{base}'; nearest: {nearest(base, PROCEDURAL)}.")
+    if base not in DIGITS:
+        if scheme:
+            raise UsageError(f"'{name}': nothing comes after {base}, so leave ':{scheme}' out.")
+        return MovingShapes(**settings)
     if scheme and scheme not in get_args(Scheme):
         raise UsageError(f"'{name}': after the colon comes one of {', '.join(get_args(Scheme))}.")
-    return MovingDigits(digits=PROCEDURAL[base], scheme=cast(Scheme, scheme or "random"), **settings)
+    return MovingDigits(digits=DIGITS[base], scheme=cast(Scheme, scheme or "random"), **settings)
 
 
 def split_list(where: Path) -> tuple[Path, Path | None]:
