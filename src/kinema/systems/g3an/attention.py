@@ -7,7 +7,7 @@ code exchanges axes of the result; `layout="official"` does so too, because thei
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,18 +80,18 @@ class SelfAttention(nn.Module):
         tokens = x.permute(0, 2, 3, 4, 1).flatten(2, 3)  # (B, T, N, C), N = H W
         if self.along == "time":
             tokens = tokens.transpose(1, 2)  # (B, N, T, C)
-        q, k, v = (
-            F.linear(tokens, conv.weight.flatten(1), conv.bias).flatten(0, 1)
-            for conv in (self.q_conv, self.k_conv, self.v_conv)
-        )
-        seen = attend(q, k, v)  # (B N, T, C) or (B T, N, C)
+        q, k = (F.linear(tokens, conv.weight.flatten(1), conv.bias) for conv in (self.q_conv, self.k_conv))
+        # γ in front of the result is γ in front of the values, and of their weights, which are far fewer.
+        weight, bias = self.v_conv.weight.flatten(1), cast("Tensor", self.v_conv.bias)
+        v = F.linear(tokens, self.gamma * weight, self.gamma * bias)
+        seen = attend(*(z.flatten(0, 1) for z in (q, k, v)))  # (B N, T, C) or (B T, N, C)
         if self.layout == "official":
             seen = seen.reshape(b, h, w, c, t).permute(0, 3, 4, 1, 2)  # axes read in the wrong order
         elif self.along == "time":
             seen = seen.reshape(b, h, w, t, c).permute(0, 4, 3, 1, 2)
         else:
             seen = seen.reshape(b, t, h, w, c).permute(0, 4, 1, 2, 3)
-        return x + self.gamma * seen
+        return x + seen
 
 
 class FactorisedSelfAttention(nn.Module):

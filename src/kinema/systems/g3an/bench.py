@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kinema.core.system import Progress
 from kinema.systems.g3an.attention import SelfAttention
 from kinema.systems.g3an.config import Config
-from kinema.systems.g3an.networks import TimeConv, TransposedConv
+from kinema.systems.g3an.networks import G3, TimeConv, TransposedConv
 from kinema.systems.g3an.system import G3AN, look
 
 BATCH = 4
@@ -57,6 +57,8 @@ def pair(config: Config, device: str) -> tuple[G3AN, G3AN]:
         elif isinstance(module, TransposedConv | TimeConv):
             kind = nn.ConvTranspose3d if isinstance(module, TransposedConv) else nn.Conv3d
             module.forward = partial(kind.forward, module)  # type: ignore[method-assign, arg-type]
+        elif isinstance(module, G3):
+            module.forward = partial(_fuse, module)  # type: ignore[method-assign]
     fast.load_state_dict(slow.state_dict())
     for parameter in fast.parameters():
         if parameter.dim() in (4, 5):
@@ -94,6 +96,11 @@ def _differentiate(system: G3AN, losses: dict[str, dict[str, Tensor]]) -> None:
     for left, (player, terms) in enumerate(losses.items(), 1 - len(losses)):
         loss = torch.stack(list(terms.values())).sum()
         torch.autograd.grad(loss, players[player].parameters(), retain_graph=left < 0)
+
+
+def _fuse(module: G3, s: Tensor, v: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    s, v, t = module.conv_s(s), module.conv_v(v), module.conv_t(t)  # type: ignore[misc]
+    return s, torch.cat([s.expand_as(v), v + t], 1), t
 
 
 def _attend_in_sequences(module: SelfAttention, x: Tensor) -> Tensor:

@@ -82,8 +82,14 @@ class G3(nn.Module):
             v = v + t
         if self.conv_s is not None:
             s = self.conv_s(s)
-            v = torch.cat([s.expand(-1, -1, v.shape[2], -1, -1), v], 1)  # appearance comes first
+            v = joined(s, v)
         return s, v, t
+
+
+def joined(s: Tensor, v: Tensor) -> Tensor:
+    """F_S (B, C, 1, H, W), repeated over time, before F_V (B, C', T, H, W); in memory channels are last."""
+    s, v = s.movedim(1, -1), v.movedim(1, -1)
+    return torch.cat([s.expand(-1, v.shape[1], -1, -1, -1), v], -1).movedim(-1, 1)
 
 
 class Generator(nn.Module):
@@ -115,7 +121,7 @@ class Generator(nn.Module):
             za = torch.cat([za, code], 1)
             zm = torch.cat([zm, code[:, :, None].expand(-1, -1, zm.shape[2])], 1)
         s, t = za[:, :, None, None, None], zm[..., None, None]
-        v = torch.cat([s.expand(-1, -1, zm.shape[2], -1, -1), t], 1)
+        v = joined(s, t)
         for block in range(1, self.blocks + 1):
             s, v, t = self.get_submodule(f"block{block}")(s, v, t)
             if block == self.attention:
