@@ -104,6 +104,13 @@ class System(nn.Module):
         del batch, progress
         yield from ()
 
+    def settle(self) -> None:
+        """Make buffers fit the weights for use: called with the averaged weights in place, by one process.
+
+        Batch norm needs it: its running statistics are those of other weights. Training gets its buffers
+        back.
+        """
+
     def run(self, request: Any) -> Result:
         """The one way to use it."""
         raise KeyError(f"{self.name} has no run")

@@ -2,7 +2,7 @@
 
 The half-life counts images. It ramps up so that it is at most 5 % of what was seen, as in NVlabs/stylegan3
 (Karras et al., "Alias-Free Generative Adversarial Networks", arXiv 2106.12423): early weights are forgotten
-quickly. Buffers are not averaged; evaluation uses them as they are.
+quickly. Buffers are not averaged; evaluation uses them as they are, or as `System.settle` leaves them.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from kinema.core.system import Player
+from kinema.core.system import Player, System
 
 RAMP = 0.05
 
@@ -56,7 +56,20 @@ class Ema:
             for name, p in self.parameters.items():
                 p.data = raw[name]
 
-    def weights(self, system: nn.Module) -> dict[str, Tensor]:
-        """The state dict for evaluation: averages where kept, the rest as it is."""
+    @contextmanager
+    def serving(self, system: System) -> Iterator[None]:
+        """Inside, the system is as it will be used: it carries the averages, and has settled to them."""
+        buffers = [b.clone() for b in system.buffers()]
         with self.applied():
-            return {name: value.detach() for name, value in system.state_dict().items()}
+            try:
+                system.settle()
+                yield
+            finally:
+                for buffer, before in zip(system.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+
+    def weights(self, system: System) -> dict[str, Tensor]:
+        """The state dict for evaluation: averages where kept, the rest as it is, settled."""
+        with self.serving(system):
+            buffers = {name: value.clone() for name, value in system.named_buffers()}
+            return {name: buffers.get(name, value).detach() for name, value in system.state_dict().items()}

@@ -214,7 +214,7 @@ class Run:
             self.shown = self.data.batch(Order(len(self.data), items, seed).indices(0, slice(0, items)))
         self.system.eval()
         torch.manual_seed(seed)
-        with self.training.ema.applied(), torch.no_grad(), self.context():
+        with self.training.ema.serving(self.system), torch.no_grad(), self.context():
             result = self.system.preview(to_device(self.shown, self.device))
         self.system.train()
         suffix = ".png" if isinstance(result, results.Image) else ".gif"

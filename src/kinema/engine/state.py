@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from kinema.core.errors import UsageError, WeightsError
 from kinema.core.files import disk_errors, write_atomically, write_text
+from kinema.core.system import System
 from kinema.engine.ema import Ema
 
 STATE, PREVIOUS, WEIGHTS = "state.safetensors", "state.previous.safetensors", "weights.safetensors"
@@ -56,7 +57,7 @@ class Counters:
 class Training:
     """Everything that changes while training."""
 
-    system: nn.Module
+    system: System
     ema: Ema
     optimisers: dict[str, torch.optim.Optimizer]
     counters: Counters

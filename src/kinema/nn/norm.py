@@ -11,6 +11,7 @@ differ from one batch. Here the forward only reads `u` and `v`; `advance_spectra
 training loop calls it once before a step.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
@@ -69,9 +70,12 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
 class _Synchronised(_BatchNorm):
     """The forward shared by the three batch norms; on one process it is PyTorch's own kernel."""
 
+    alone = False
+    """whether this process runs without the others"""
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x` (B, C, ...) over everything but C."""
-        if not self.training or processes() == 1:
+        if not self.training or self.alone or processes() == 1:
             return super().forward(x)
         self._check_input_dim(x)
         mean, var, values = statistics(x)
@@ -104,6 +108,33 @@ class BatchNorm2d(_Synchronised, nn.BatchNorm2d):
 
 class BatchNorm3d(_Synchronised, nn.BatchNorm3d):
     """Batch norm of (B, C, T, H, W) over all processes; `affine=False` leaves scale and shift out."""
+
+
+@torch.no_grad()
+def restate(module: nn.Module, forward: Callable[[int], object], passes: int) -> None:
+    """Take the running statistics of all batch norms in `module` anew, as the mean over some batches.
+
+    Running statistics are those of the weights of the last few steps, and averaged weights need others.
+
+    Args:
+        module: whose statistics are taken; left in the mode it was in.
+        forward: runs the module on batch number 0, 1, … in training mode, on this process alone.
+        passes: how many batches; what is kept is the mean of their means and of their variances.
+    """
+    norms = [m for m in module.modules() if isinstance(m, _Synchronised)]
+    modes, momenta = [m.training for m in module.modules()], [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum, norm.alone = None, True  # None is the plain mean
+    try:
+        module.train()
+        for k in range(passes):
+            forward(k)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum, norm.alone = momentum, False
+        for m, mode in zip(module.modules(), modes, strict=True):
+            m.training = mode
 
 
 class Spectral(nn.Module):

@@ -70,12 +70,13 @@ class Config:
     """learning rate of the critics; None: the generator's"""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's"""
-    norm_momentum: float = 0.1
-    """share of a step in the running statistics of batch norm"""
     decay_from: float | None = None
     """fraction of the run after which learning rates fall to zero"""
     ema_halflife_images: float | None = None
     """half-life of the generator's moving average, in clips seen; None keeps none"""
+    settle_batches: int = 0
+    """batches of 32 clips from which statistics of batch norm are taken anew before weights are used; 0 keeps
+    the running ones (paper)"""
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ _GOOD = Config(
     critic_width=16,
     attention=3,
     updates="simultaneous",
-    norm_momentum=0.01,
     ema_halflife_images=10_000,
+    settle_batches=4,
 )
 
 

@@ -41,10 +41,10 @@ class TimeConv(nn.Conv3d):
         return y.unflatten(3, x.shape[3:])
 
 
-def _up(config: Config, ins: int, outs: int, plan: Plan) -> list[nn.Module]:
+def _up(ins: int, outs: int, plan: Plan) -> list[nn.Module]:
     """Spectrally normed transposed convolution by (kernel, stride, padding), batch norm, ReLU."""
     convolution = spectral(TransposedConv(ins, outs, *plan))
-    norm = BatchNorm3d(outs, momentum=config.norm_momentum)
+    norm = BatchNorm3d(outs)
     nn.init.normal_(norm.weight, 1, 0.02)
     return [convolution, norm, nn.ReLU()]
 
@@ -68,11 +68,11 @@ class G3(nn.Module):
         plans = {"1p2d": (time, space), "2p1d": (space, time), "3d": (both,)}[config.mode]
         video = []
         for plan in plans:
-            video += _up(config, of_v, outs, plan)
+            video += _up(of_v, outs, plan)
             of_v = outs
         self.conv_v = nn.Sequential(*video)
-        self.conv_s = nn.Sequential(*_up(config, of_s, outs, space)) if config.spatial_stream else None
-        self.conv_t = nn.Sequential(*_up(config, of_t, outs, time)) if config.temporal_stream else None
+        self.conv_s = nn.Sequential(*_up(of_s, outs, space)) if config.spatial_stream else None
+        self.conv_t = nn.Sequential(*_up(of_t, outs, time)) if config.temporal_stream else None
 
     def forward(self, s: Tensor, v: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Maps F_S (B, C, 1, H, W), F_V (B, C', T, H, W), F_T (B, C, T, 1, 1) -> the next three."""

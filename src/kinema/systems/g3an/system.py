@@ -21,11 +21,13 @@ from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import ADVERSARIAL
-from kinema.nn.norm import BatchNorm3d
+from kinema.nn.norm import BatchNorm3d, restate
 from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
 
+SETTLE_CLIPS = 32
+"""in a batch from which statistics of batch norm are taken"""
 Logits = dict[str, Tensor]
 """critic -> logits (B,)"""
 
@@ -126,6 +128,23 @@ class G3AN(System):
 
     # ---- use ----
 
+    def settle(self) -> None:
+        """Take the statistics of batch norm for the weights as they are, on noise that is always the same."""
+        c, n = self.config, SETTLE_CLIPS
+        label = self.one_hot([c.classes[i % len(c.classes)] for i in range(n)]) if c.conditional else None
+
+        def forward(k: int) -> None:
+            codes = [code(c, seed, seed, c.frames) for seed in range(k * n, (k + 1) * n)]
+            self.generator(*self.stacked(codes), label)
+
+        if c.settle_batches:
+            restate(self.generator, forward, c.settle_batches)
+
+    def stacked(self, codes: Sequence[Code]) -> tuple[Tensor, Tensor]:
+        """B codes of one length -> za (B, A), zm (B, M, t)."""
+        za, zm = (torch.stack(z).to(self.device) for z in ([c.za for c in codes], [c.zm for c in codes]))
+        return za, zm
+
     def run(self, request: settings.Request) -> Video | Batch:
         """Clips; a grid of appearances and motions; one appearance at several lengths; a walk."""
         wanted = plan(request, self.config)
@@ -145,11 +164,8 @@ class G3AN(System):
             part = range(start, min(start + batch, len(clips)))
             for _, alike in groupby(part, lambda i: clips[i].zm.shape):
                 rows = list(alike)
-                za, zm = (
-                    torch.stack(z).to(self.device) for z in zip(*(clips[i][:2] for i in rows), strict=True)
-                )
                 label = None if labels is None else self.one_hot([labels[i] for i in rows])
-                out += to_uint8(self.generator(za, zm, label))
+                out += to_uint8(self.generator(*self.stacked([clips[i] for i in rows]), label))
         self.train(was_training)
         return out
 
@@ -176,11 +192,11 @@ class G3AN(System):
         """The generator for ONNX: module, example inputs, names of inputs and outputs."""
         c = self.config
         codes = [code(c, seed, seed, c.frames) for seed in (0, 1)]
-        given = [torch.stack([z.za for z in codes]), torch.stack([z.zm for z in codes])]
-        names = ["appearance", "motion"]
+        given, names = self.stacked(codes), ["appearance", "motion"]
         if c.conditional:
-            given, names = [*given, torch.eye(len(c.classes))[[0, -1]]], [*names, "class"]
-        return self.generator.eval(), tuple(z.to(self.device) for z in given), names, ["video"]
+            classes = self.one_hot([c.classes[0], c.classes[-1]])
+            return self.generator.eval(), (*given, classes), [*names, "class"], ["video"]
+        return self.generator.eval(), given, names, ["video"]
 
 
 def look(video: Tensor, chance: Sequence[float]) -> dict[str, Tensor]:
@@ -220,11 +236,9 @@ def _check(config: settings.Config) -> None:
     for name in ("appearance", "motion", "width", "critic_width", "class_code", "fps"):
         if getattr(config, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "critic_lr"):
+    for name in ("lr", "critic_lr", "settle_batches"):
         if (getattr(config, name) or 0) < 0:
             raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
-    if not 0 < config.norm_momentum <= 1:
-        raise UsageError(f"norm_momentum is more than 0 and at most 1, not {config.norm_momentum:g}.")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
     blocks = config.size.bit_length() - 2
