@@ -41,6 +41,21 @@ def test_the_average_follows_its_closed_form() -> None:
     assert net.weight.item() == 399.0
 
 
+def test_a_system_settles_for_use_and_gets_its_buffers_back() -> None:
+    class Settling(Game):
+        def settle(self) -> None:
+            next(iter(self.buffers())).fill_(7.0)
+
+    system = Settling()
+    ema = Ema(system, system.players())
+    name, buffer = next(iter(system.named_buffers()))
+    before = buffer.clone()
+    assert (ema.weights(system)[name] == 7.0).all()
+    with ema.serving(system):
+        assert (buffer == 7.0).all()
+    assert torch.equal(buffer, before)
+
+
 @given(st.floats(1, 1e6), st.integers(1, 512))
 def test_after_its_half_life_half_of_the_average_is_old(half: float, batch: int) -> None:
     assert decay(half, 10**9, batch) ** (half / batch) == pytest.approx(0.5)

@@ -15,6 +15,7 @@ from kinema.nn.norm import (
     BatchNorm2d,
     BatchNorm3d,
     advance_spectral,
+    restate,
     spectral,
     spectral_layers,
     top_singular_value,
@@ -145,3 +146,17 @@ def test_power_iteration_finds_the_largest_singular_value() -> None:
 
 if __name__ == "__main__":
     one_of_two(int(sys.argv[1]), sys.argv[2])
+
+
+def test_restating_takes_the_mean_over_batches_and_changes_nothing_else() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), BatchNorm1d(3, momentum=0.2)).eval()
+    net[0].train()
+    batches = [torch.randn(16, 4) + k for k in range(3)]
+    restate(net, lambda k: net(batches[k]), passes=3)
+    seen = [net[0](x).detach() for x in batches]
+    torch.testing.assert_close(net[1].running_mean, torch.stack([x.mean(0) for x in seen]).mean(0))
+    torch.testing.assert_close(net[1].running_var, torch.stack([x.var(0) for x in seen]).mean(0))
+    assert (net[1].momentum, net[1].alone, net[1].training, net[0].training) == (0.2, False, False, True)
+    with pytest.raises(IndexError):
+        restate(net, lambda k: net(batches[k]), passes=4)
+    assert (net[1].momentum, net[1].alone, net[1].training) == (0.2, False, False)
