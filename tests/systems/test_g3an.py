@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kinema.core.config import RunSettings
+from kinema.core.config import RunSettings, apply
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Video
 from kinema.core.system import Progress
@@ -278,7 +278,12 @@ def test_both_paths_of_the_benchmark_compute_the_same() -> None:
         assert value.item() == pytest.approx(found[name].item(), abs=1e-5)
 
 
-# ---- classes and statistics ----
+# ---- settings, classes and statistics ----
+
+
+def test_frame_steps_may_be_several_or_none() -> None:
+    assert apply(["frame_steps=1,4"], Config())[0].frame_steps == (1, 4)
+    assert apply(["frame_steps="], Config())[0].frame_steps == ()
 
 
 def test_classes_come_from_the_captions_and_are_heard() -> None:
@@ -386,6 +391,22 @@ def test_a_clip_does_not_depend_on_its_company() -> None:
     together = system.generate(said, list(range(20)), batch=7)
     alone = np.concatenate([system.generate([s], [i]) for i, s in enumerate(said)])
     assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
+
+
+def test_an_exported_network_runs_and_says_which_lengths_it_cannot_make(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from kinema.apps.onnx import attach_onnx, write_onnx
+
+    system, request = build(conditional=True).eval(), Request(n=3, label=DATA.captions[7])
+    module, examples, inputs, outputs = system.export_module()
+    assert inputs == ["appearance", "motion", "class"]
+    wanted = system.run(request)
+    write_onnx(module, examples, inputs, outputs, tmp_path / "model.onnx")
+    exported = attach_onnx(build(conditional=True).eval(), tmp_path)
+    for one, other in zip(exported.run(request), wanted, strict=True):
+        assert np.abs(one.frames.astype(int) - other.frames).max() <= 1
+    with pytest.raises(UsageError, match=r"does not take this request .*motion.*load the run"):
+        exported.run(replace(request, frames=32))
 
 
 @pytest.mark.parametrize(

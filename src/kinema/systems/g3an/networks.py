@@ -46,7 +46,7 @@ def _up(ins: int, outs: int, plan: Plan) -> list[nn.Module]:
     convolution = spectral(TransposedConv(ins, outs, *plan))
     norm = BatchNorm3d(outs)
     nn.init.normal_(norm.weight, 1, 0.02)
-    return [convolution, norm, nn.ReLU(inplace=True)]
+    return [convolution, norm, nn.ReLU()]
 
 
 class G3(nn.Module):
@@ -146,7 +146,7 @@ class Critic(nn.Module):
         named: OrderedDict[str, nn.Module] = OrderedDict()
         for i, layer in enumerate(layers):
             named[str(2 * i)] = spectral(layer)
-            named[str(2 * i + 1)] = nn.LeakyReLU(0.2, inplace=True)
+            named[str(2 * i + 1)] = nn.LeakyReLU(0.2)
         named.popitem()
         self.net = nn.Sequential(named)
         width: int = layers[-1].in_channels  # type: ignore[assignment]

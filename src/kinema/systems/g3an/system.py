@@ -164,8 +164,8 @@ class G3AN(System):
             part = range(start, min(start + batch, len(clips)))
             for _, alike in groupby(part, lambda i: clips[i].zm.shape):
                 rows = list(alike)
-                label = None if labels is None else self.one_hot([labels[i] for i in rows])
-                out += to_uint8(self.generator(*self.stacked([clips[i] for i in rows]), label))
+                label = () if labels is None else (self.one_hot([labels[i] for i in rows]),)
+                out += to_uint8(self.generator(*self.stacked([clips[i] for i in rows]), *label))
         self.train(was_training)
         return out
 
