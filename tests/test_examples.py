@@ -40,3 +40,10 @@ def test_a_caption_says_where_the_digit_goes(tmp_path: Path) -> None:
     assert int(down_2) > 3 * int(across_2)
     assert (tmp_path / "threes.gif").stat().st_size > 0
     assert "digit 7 is moving left and right ." in said
+
+
+def test_rows_keep_an_appearance_and_columns_a_motion(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "appearance_and_motion.py", tmp_path)
+    assert "the diagonal of the grid is the clips of the seed: True" in said
+    assert "frames: [16, 20, 32]" in said
+    assert all((tmp_path / name).stat().st_size > 0 for name in ("grid.gif", "longer.gif", "walk.gif"))

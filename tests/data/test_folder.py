@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.core.errors import DataError
+from kinema.core.errors import DataError, UsageError
 from kinema.core.results import Video
-from kinema.data import FolderClips, meaning, open_clips
+from kinema.data import FolderClips, check, meaning, open_clips
 from kinema.data.prepare import fit
 from kinema.media import save
 
@@ -53,6 +53,41 @@ def test_longer_clips_are_sampled_evenly_with_both_ends(tmp_path: Path, clip: Cl
     metadata(tmp_path, [{"file_name": "a.npz", "text": "one"}, {"file_name": "b.npz", "text": "two"}])
     shown = open_clips(tmp_path, size=32, frames=8, split="all").pixels([0, 1])[:, :, 0, 0, 0] // 10
     assert shown.tolist() == [[0, 3, 6, 9, 12, 15, 18, 21], list(range(8))]
+
+
+def test_frame_steps_show_windows_of_every_nth_frame(tmp_path: Path, clip: Clip) -> None:
+    for k in range(10):
+        clip(f"{k}.npz", frames=22)
+    settings = {"size": 32, "frames": 8, "captions": False, "frame_steps": (2, 3)}
+    train = open_clips(tmp_path, split="train", **settings)
+    assert len(train) == 9 * 32
+    shown = train.pixels(range(len(train)))[:, :, 0, 0, 0].astype(int) // 10  # (items, frames): which frame
+    steps = shown[:, 1] - shown[:, 0]
+    assert (np.diff(shown) == steps[:, None]).all()
+    assert set(shown[steps == 2, 0]) == set(range(8))  # all starts that fit
+    assert set(shown[steps == 3, 0]) == {0}
+    assert 0.4 < (steps == 2).mean() < 0.6
+    assert np.array_equal(train.pixels([5, 40]), train.pixels([40, 5])[::-1])
+    small = FolderClips(tmp_path, split="train", memory_bytes=0, **settings)
+    assert np.array_equal(small.pixels(range(12)), train.pixels(range(12)))
+    held = open_clips(tmp_path, split="val", **settings)
+    assert len(held) == 1
+    assert held.pixels([0])[0, :, 0, 0, 0].tolist() == [10 * k for k in range(0, 22, 3)]  # the middle
+    assert held.hash != open_clips(tmp_path, split="val", **settings | {"frame_steps": ()}).hash
+
+
+def test_clips_too_short_for_frame_steps_are_named(tmp_path: Path, clip: Clip) -> None:
+    clip("long.npz", frames=15)
+    clip("short.npz", frames=14)
+    settings = {"size": 16, "frames": 8, "captions": False, "frame_steps": (2, 3)}
+    with pytest.raises(DataError, match=r"short.npz: has 14 frames; 15 are needed \(8, 2 apart\)"):
+        open_clips(tmp_path, split="all", **settings)
+    report = check(tmp_path, **settings)
+    assert not report.ok
+    assert report.problems == [("short.npz", "has 14 frames; 15 are needed (8, 2 apart)")]
+    assert any("fewer than 15 frames" in line and "frame_steps=1" in line for line in report.advice)
+    with pytest.raises(UsageError, match="frame_steps are at least 1, not 0"):
+        open_clips(tmp_path, **settings | {"frame_steps": (0,)})
 
 
 def test_mixed_sizes_are_cropped_to_the_middle_averaged_and_reported(

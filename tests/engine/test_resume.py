@@ -125,7 +125,8 @@ def test_two_trainings_in_one_folder_do_not_meet(tmp_path: Path) -> None:
     child.kill()  # a lock that outlives its holder would lock the run out for ever
     child.communicate(timeout=60)
     _, outcome = run(folder, steps=1)
-    assert outcome.steps > 1
+    assert outcome.steps >= 1
+    assert not outcome.stopped
 
 
 def test_an_interrupt_finishes_the_step_and_gives_the_signals_back(tmp_path: Path) -> None:

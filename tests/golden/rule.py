@@ -14,7 +14,7 @@ RUNNING_VARIANCE, RUNNING_MEAN = ("running_var", "stored_var"), ("running_mean",
 def weights(model: dict[str, Any]) -> dict[str, Tensor]:
     """The reference's state dict: one generator per key, float64 draws, cast to float32."""
     gains = model["fill"]
-    out = {}
+    out: dict[str, Tensor] = {}
     for key, shape in model["keys"]:
         rng = np.random.default_rng(zlib.crc32(key.encode()))
         if key.endswith(RUNNING_VARIANCE):
@@ -23,6 +23,11 @@ def weights(model: dict[str, Any]) -> dict[str, Tensor]:
             value = rng.normal(0, 0.1, shape)
         elif key.endswith("num_batches_tracked"):
             value = np.zeros(shape)
+        elif key.endswith(("weight_u", "weight_v")):
+            value = rng.normal(0, 1, shape)
+            value = value / np.sqrt((value**2).sum())
+        elif key.endswith("gamma") and int(np.prod(shape)) == 1:
+            value = np.full(shape, 0.5)
         elif len(shape) == 1:  # scale of a norm
             value = rng.uniform(0.5, 1.5, shape)
         else:
@@ -33,7 +38,24 @@ def weights(model: dict[str, Any]) -> dict[str, Tensor]:
                 gains.get("gain_overrides", {}).get(key, gain) / np.sqrt(fan_in)
             )
         out[key] = torch.from_numpy(np.asarray(value).astype(np.float32))
+    for key in [k.removesuffix("orig") for k in out if k.endswith("weight_orig")]:
+        fit_spectral(out, key, gains)
     return out
+
+
+def fit_spectral(state: dict[str, Tensor], key: str, gains: dict[str, Any]) -> None:
+    """Power iteration, so that u and v belong to W."""
+    matrix = state[f"{key}orig"].double().numpy()
+    if key.removesuffix("weight_") in gains["spectral_dim1_prefixes"]:
+        matrix = np.moveaxis(matrix, 1, 0)  # transposed convolutions: rows are output channels
+    matrix = matrix.reshape(matrix.shape[0], -1)
+    u = state[f"{key}u"].double().numpy()
+    for _ in range(gains["spectral_norm_iterations"]):
+        v = matrix.T @ u
+        v /= np.linalg.norm(v)
+        u = matrix @ v
+        u /= np.linalg.norm(u)
+    state[f"{key}u"], state[f"{key}v"] = (torch.from_numpy(x.astype(np.float32)) for x in (u, v))
 
 
 def inputs(net: dict[str, Any]) -> list[Tensor]:

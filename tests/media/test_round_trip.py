@@ -150,6 +150,17 @@ def test_batch_to_one_file_is_its_sheet(tmp_path: Path) -> None:
     assert np.array_equal(strips[50:98, 64:128], batch[1].frames[1])
 
 
+def test_a_sheet_has_the_columns_of_its_batch_and_holds_the_end_of_short_clips(tmp_path: Path) -> None:
+    long, short = moving_square(), moving_square()[:5]
+    batch = Batch([Video(long), Video(short), Video(long)], columns=3)
+    sheet = batch.sheet().frames
+    assert sheet.shape == (12, 48, 3 * 64 + 2 * 2, 3)
+    assert np.array_equal(sheet[:5, :, 66:130], short)
+    assert all(np.array_equal(frame[:, 66:130], short[-1]) for frame in sheet[5:])
+    assert batch.sheet(columns=1).frames.shape[1] == 3 * 48 + 2 * 2
+    assert read_image(save(batch, tmp_path / "a.png")).pixels.shape == (3 * 48 + 2 * 2, 12 * 64, 3)
+
+
 def test_same_clip_same_bytes(tmp_path: Path, clip: Video) -> None:
     for name in ("a.mp4", "a.webm", "a.gif", "a.apng", "a.npz"):
         (tmp_path / "b").mkdir(exist_ok=True)

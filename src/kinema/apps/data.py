@@ -21,7 +21,7 @@ class Make:
     """Write a procedural data set as a folder of clips with metadata.jsonl."""
 
     name: tyro.conf.Positional[str]
-    """sbmg (one digit) or tbmg (two), perhaps with :holdout; or skies, perhaps with :signed"""
+    """sbmg (one digit) or tbmg (two), perhaps with :holdout; shapes; or skies, perhaps with :signed"""
     out: Path
     """folder to write, new or empty"""
     n: int = 12_000
@@ -112,6 +112,7 @@ def check(flags: Any) -> int:
     preset = flags.preset
     config = preset_of(flags.system, preset).config
     shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
+    shape["frame_steps"] = getattr(config, "frame_steps", ())
     report = examine(flags.folder, **shape, captions=getattr(config, "conditional", True))
     facts = {"folder": str(flags.folder), "for": flags.system, "preset": preset, **dataclasses.asdict(report)}
     facts["problems"] = [{"file": problem[0], "reason": problem[1]} for problem in report.problems]

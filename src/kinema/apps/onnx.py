@@ -89,7 +89,13 @@ def attach_onnx(system: Any, folder: Path) -> Any:
 
     def forward(*given: Any) -> Any:
         feeds = {name: x.detach().cpu().float().numpy() for name, x in zip(inputs, given, strict=True)}
-        made = [torch.from_numpy(array) for array in model.run(None, feeds)]
+        try:
+            made = [torch.from_numpy(array) for array in model.run(None, feeds)]
+        except Exception as error:  # onnxruntime's errors have no common class
+            what = str(error).splitlines()[0]
+            raise UsageError(
+                f"the exported network does not take this request ({what}); load the run it is of."
+            ) from None
         return made[0] if len(made) == 1 else tuple(made)
 
     module.forward = forward

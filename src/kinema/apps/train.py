@@ -31,7 +31,7 @@ class Options:
     preset: str = TRAIN_PRESET
     """named starting point; `kinema list NAME` shows them"""
     data: str | None = None
-    """folder of clips, or the name of a procedural set (sbmg, tbmg, …); default: the preset's"""
+    """folder of clips, or the name of a procedural set (sbmg, shapes, …); default: the preset's"""
     out: Path | None = None
     """run folder; default: runs/NAME-PRESET"""
     set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()
@@ -102,6 +102,7 @@ def open_data(data: dict[str, Any], config: Any, split: Literal["train", "val", 
         split=split,
         captions=getattr(config, "conditional", True),
         swap_axes=data.get("swap_axes", False),
+        frame_steps=getattr(config, "frame_steps", ()),
     )
 
 

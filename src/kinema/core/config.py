@@ -100,7 +100,7 @@ def _coerce(key: str, hint: Any, value: Any) -> Any:
             raise UsageError(f"{key} is one of {', '.join(map(str, args))}, not '{value}'.")
         return value
     if origin is tuple:
-        parts = value.split(",") if isinstance(value, str) else value
+        parts = [part for part in value.split(",") if part] if isinstance(value, str) else value
         if len(args) == 2 and args[1] is Ellipsis:
             return tuple(_coerce(key, args[0], p) for p in parts)
         if len(parts) != len(args):

@@ -61,7 +61,7 @@ class Video(Result):
 
 @dataclass
 class Batch(Result):
-    """Several clips of one request, of one length, in the order asked for.
+    """Several clips of one request in the order asked for.
 
     Saved to a folder (no suffix) each clip is a file of its own; saved to one video file they are tiled by
     `sheet`.
@@ -69,6 +69,8 @@ class Batch(Result):
 
     items: list[Video]
     labels: list[str] = field(default_factory=list)
+    columns: int | None = None
+    """clips in a row of the sheet; None makes it about square"""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -79,21 +81,26 @@ class Batch(Result):
     def __getitem__(self, index: int) -> Video:
         return self.items[index]
 
+    def even(self) -> Pixels:
+        """The clips as one array (N, T, H, W, 3): short ones hold their last, small ones get a margin."""
+        most = [max(v.frames.shape[axis] for v in self.items) for axis in range(3)]
+        return np.stack([_within(v.frames, most) for v in self.items])
+
     def sheet(self, columns: int | None = None) -> Video:
-        """Tile the clips row by row into one video, two grey pixels apart; small ones get a grey margin."""
-        sides = [max(v.frames.shape[axis] for v in self.items) for axis in (1, 2)]
+        """Tile the clips of `even` row by row into one video, two grey pixels apart."""
         return Video(
-            tile(np.stack([_within(v.frames, sides) for v in self.items]), columns),
+            tile(self.even(), columns or self.columns),
             self.items[0].fps,
             provenance=self.provenance,
         )
 
 
-def _within(frames: Pixels, sides: list[int]) -> Pixels:
-    """A clip (T, h, w, 3) in the middle of grey frames (T, H, W, 3)."""
-    rests = [side - have for side, have in zip(sides, frames.shape[1:3], strict=True)]
-    margins = [(rest // 2, rest - rest // 2) for rest in rests]
-    return np.pad(frames, ((0, 0), *margins, (0, 0)), constant_values=GREY)
+def _within(frames: Pixels, most: list[int]) -> Pixels:
+    """A clip (t, h, w, 3) in the middle of grey frames (T, H, W, 3), its last frame held to the end."""
+    rests = [side - have for side, have in zip(most, frames.shape[:3], strict=True)]
+    margins = [(rest // 2, rest - rest // 2) for rest in rests[1:]]
+    held = np.pad(frames, ((0, rests[0]), (0, 0), (0, 0), (0, 0)), mode="edge")
+    return np.pad(held, ((0, 0), *margins, (0, 0)), constant_values=GREY)
 
 
 def tile(clips: Pixels, columns: int | None = None, gap: int = 2) -> Pixels:

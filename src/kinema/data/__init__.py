@@ -9,6 +9,7 @@ from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
 from kinema.data.moving import MovingDigits
+from kinema.data.shapes import MovingShapes
 from kinema.data.skies import Skies
 from kinema.data.sources import located, open_clips
 from kinema.data.timelapse import TimeLapse
@@ -20,6 +21,7 @@ __all__ = [
     "Digits",
     "FolderClips",
     "MovingDigits",
+    "MovingShapes",
     "Problem",
     "Skies",
     "TimeLapse",

@@ -41,7 +41,13 @@ class CheckReport:
 
 
 def check(
-    folder: str | Path, *, frames: int = 16, size: int = 48, channels: int = 1, captions: bool = True
+    folder: str | Path,
+    *,
+    frames: int = 16,
+    size: int = 48,
+    channels: int = 1,
+    captions: bool = True,
+    frame_steps: tuple[int, ...] = (),
 ) -> CheckReport:
     """Decode every clip of a folder as training would, and report.
 
@@ -51,6 +57,7 @@ def check(
         size: side of the frames that the network wants.
         channels: 1 or 3.
         captions: whether the system needs captions.
+        frame_steps: as for `FolderClips`.
 
     Raises:
         DataError: the folder is missing, is a file, or holds no clips.
@@ -59,7 +66,9 @@ def check(
         return _check_timelapse(Path(folder), frames)
     layout = read_layout(*split_list(Path(folder)))
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(lambda e: prepare(e, frames, size, channels)[1:], layout.entries))
+        results = list(
+            pool.map(lambda e: prepare(e, frames, size, channels, frame_steps)[1:], layout.entries)
+        )
     uncaptioned = captions and bool(layout.entries) and not layout.captioned()
     problems = list(layout.problems)
     good: list[Entry] = []
@@ -83,7 +92,7 @@ def check(
         words=len({word for text in texts for word in words(text)}),
         sizes=dict(Counter(f"{s.width}x{s.height}" for s in seen).most_common()),
         lengths=dict(sorted(Counter(s.frames for s in seen).items())),
-        advice=stops + list(_unnamed(layout)) + list(_hints(seen, good, frames, size)),
+        advice=stops + list(_unnamed(layout)) + list(_hints(seen, good, frames, size, frame_steps)),
     )
 
 
@@ -132,7 +141,9 @@ def _unnamed(layout: Layout) -> Iterator[str]:
         yield f"{len(layout.unnamed)} clips are not named in {layout.source} and will not be used ({some})."
 
 
-def _hints(seen: Sequence[Seen], good: list[Entry], frames: int, size: int) -> Iterator[str]:
+def _hints(
+    seen: Sequence[Seen], good: list[Entry], frames: int, size: int, frame_steps: tuple[int, ...]
+) -> Iterator[str]:
     """What is allowed but worth knowing."""
     sizes = {(s.width, s.height) for s in seen}
     if len(sizes) > 1:
@@ -142,10 +153,12 @@ def _hints(seen: Sequence[Seen], good: list[Entry], frames: int, size: int) -> I
     small = sum(min(s.width, s.height) < size for s in seen)
     if small:
         yield f"{small} clips are smaller than {size}x{size} and get enlarged; train at a smaller size."
-    short = sum(s.frames < frames for s in seen)
+    needed = (frames - 1) * min(frame_steps, default=1) + 1
+    short = sum(s.frames < needed for s in seen)
     if short:
-        yield f"{short} clips have fewer than {frames} frames; take longer ones or train with fewer frames."
-    if any(s.frames > 4 * frames for s in seen):
+        fewer = "fewer frames, or with frame_steps=1" if needed > frames else "fewer frames"
+        yield f"{short} clips have fewer than {needed} frames; take longer ones or train with {fewer}."
+    if not frame_steps and any(s.frames > 4 * frames for s in seen):
         yield f"Some clips have over {4 * frames} frames; {frames} are taken evenly: cut for smooth motion."
     if 0 < len(good) < FEW_CLIPS:
         yield f"{len(good)} clips are few and will be learned by heart; {FEW_CLIPS} or more are better."

@@ -13,17 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.core.errors import DataError
+from kinema.core.errors import DataError, UsageError
 from kinema.data.captions import Split, meaning, swap_directions, words
 from kinema.data.chance import uniform
 from kinema.data.clips import LEVELS
 from kinema.data.layout import Entry, Problem, read_layout
-from kinema.data.prepare import prepare
+from kinema.data.prepare import prepare, window
 
 MOST_BROKEN = 0.01
 """share of clips that may be skipped; above it nothing is trained"""
 MEMORY_BYTES = 2**31
 """clips are kept decoded up to this many bytes, and decoded each time they are asked for beyond"""
+
+WINDOWS = 32
+"""items that a training clip makes with each of its sentences when its frames are drawn"""
 
 log = logging.getLogger("kinema")
 
@@ -49,6 +52,7 @@ class FolderClips:
         captions: bool = True,
         swap_axes: bool = False,
         only: Path | None = None,
+        frame_steps: tuple[int, ...] = (),
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         """Read the folder's list and decode its clips.
@@ -64,10 +68,15 @@ class FolderClips:
             swap_axes: exchange the directions in captions of moving digits: for files of the older public
                 script, whose "left and right" clips move vertically.
             only: a text file that names the clips to use.
+            frame_steps: show `frames` frames this far apart, from a start of their own, instead of evenly
+                sampled ones; of several distances one is drawn. A training clip then makes 32 items, each
+                with its own distance and start; any other clip shows its middle.
             memory_bytes: most bytes of decoded clips to keep.
         """
         self.folder, self.split, self.seed = Path(folder), split, seed
-        self.frames, self.size, self.channels = frames, size, channels
+        self.frames, self.size, self.channels, self.frame_steps = frames, size, channels, frame_steps
+        if any(step < 1 for step in frame_steps):
+            raise UsageError(f"frame_steps are at least 1, not {min(frame_steps)}.")
         layout = read_layout(self.folder, only)
         if captions and layout.entries and not layout.captioned():
             raise DataError(no_captions(self.folder))
@@ -108,7 +117,7 @@ class FolderClips:
 
     def split_hash(self, split: Split) -> str:
         """The hash that this folder has when it is opened in the same way for `split`; decodes nothing."""
-        settings = (self.frames, self.size, self.channels, split, self.seed)
+        settings = (self.frames, self.size, self.channels, split, self.seed, *self.frame_steps)
         digest = hashlib.sha256(repr(settings).encode())
         for entry in self._usable(split):
             digest.update(repr((entry.name, entry.captions)).encode())
@@ -145,9 +154,15 @@ class FolderClips:
     def pixels(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """The clips as bytes (B, T, H, W, C)."""
         clips = [self._items[int(i)][0] for i in indices]
-        if self._kept is not None:
-            return self._kept[clips]
-        return np.stack([self._read(self._entries[k]) for k in clips])
+        found = [self._read(self._entries[k]) if self._kept is None else self._kept[k] for k in clips]
+        if self.frame_steps:
+            chance = uniform(f"window {self._key}", np.asarray(indices, np.int64))
+            chance = chance if self.split == "train" else np.full_like(chance, 0.5)
+            shown = [
+                window(u, len(f), self.frames, self.frame_steps) for u, f in zip(chance, found, strict=True)
+            ]
+            found = [clip[rows] for clip, rows in zip(found, shown, strict=True)]
+        return np.stack(found)
 
     def _usable(self, split: Split) -> list[Entry]:
         """The clips of a split that have what is needed; whether they can be decoded is not known yet."""
@@ -158,7 +173,7 @@ class FolderClips:
         return f"folder {self.split} {self.seed}"
 
     def _read(self, entry: Entry) -> NDArray[np.uint8]:
-        pixels, _, reason = prepare(entry, self.frames, self.size, self.channels)
+        pixels, _, reason = prepare(entry, self.frames, self.size, self.channels, self.frame_steps)
         if pixels is None:
             raise DataError(
                 f"{entry.name} can no longer be read ({reason}); see `kinema data check {self.folder}`."
@@ -167,18 +182,22 @@ class FolderClips:
 
     def _decode(self, entries: list[Entry], memory_bytes: int) -> None:
         """Decode every clip once; keep all if they fit, else only what is known about them."""
-        fits = len(entries) * self.frames * self.size**2 * self.channels <= memory_bytes
-        kept, self._entries, self.sizes = [], [], Counter[str]()
+        kept: list[NDArray[np.uint8]] = []
+        self._entries, self.sizes = [], Counter[str]()
+        shape = (self.frames, self.size, self.channels, self.frame_steps)
         with ThreadPoolExecutor() as pool:
-            read = pool.map(lambda e: prepare(e, self.frames, self.size, self.channels), entries)
+            read = pool.map(lambda e: prepare(e, *shape), entries)
             for entry, (pixels, seen, reason) in zip(entries, read, strict=True):
                 if pixels is None or seen is None:
                     self.problems.append(Problem(entry.name, reason))
                     continue
                 self._entries.append(entry)
                 self.sizes[f"{seen.width}x{seen.height}"] += 1
-                kept += [pixels] if fits else []
-        self._kept = np.stack(kept) if kept else None
+                memory_bytes -= pixels.nbytes
+                kept.append(pixels)
+                if memory_bytes < 0:
+                    kept.clear()
+        self._kept = kept if memory_bytes >= 0 else None
 
     def _refuse_many(self, n: int) -> None:
         """Stop if more than one clip in a hundred cannot be used; otherwise say which are skipped."""
@@ -204,6 +223,7 @@ class FolderClips:
         most = max(1, *(len(e.captions) for e in self._entries)) if self._entries else 0
         texts = [e.captions or [""] for e in self._entries]
         self._items = [(k, t[turn]) for turn in range(most) for k, t in enumerate(texts) if turn < len(t)]
+        self._items *= WINDOWS if self.frame_steps and self.split == "train" else 1
         self._own = [{meaning(text) for text in t} for t in texts]
         self._pool = sorted({text for t in texts for text in t})
         if captions and any(all(meaning(t) in own for t in self._pool) for own in self._own):

@@ -12,6 +12,7 @@ from kinema.core.results import Video
 from kinema.data.captions import Split, Template
 from kinema.data.digits import Digits
 from kinema.data.moving import MovingDigits
+from kinema.data.shapes import MovingShapes
 from kinema.data.skies import Skies
 from kinema.data.sources import DIGITS, procedural
 from kinema.media import save
@@ -41,11 +42,11 @@ def make(
     validation, and marks them.
 
     Args:
-        name: "sbmg" or "tbmg", perhaps with ":holdout", or "skies", perhaps with ":signed".
+        name: "sbmg" or "tbmg", perhaps with ":holdout", "shapes", or "skies", perhaps with ":signed".
         n: number of clips.
         out: a folder that does not exist yet or is empty.
         size: side of the square frames in pixels.
-        frames: frames a clip; None: 16 of digits, 32 of skies.
+        frames: frames a clip; None: 16 of digits and shapes, 32 of skies.
         split: "train", "val" or "all".
         seed: fixes every clip.
         template: wording of the captions of digits.
@@ -66,6 +67,8 @@ def make(
     settings: dict[str, Any] = {"size": size, "seed": seed} | ({"frames": frames} if frames else {})
     if name.partition(":")[0] in DIGITS:
         settings |= {"template": template, "bank": bank}
+    elif template != "long" or bank is not None:
+        raise UsageError(f"template and bank belong to sets of digits, not to '{name}'.")
     sets = [procedural(name, n=count, split=part, **settings) for part, count in parts if count]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -75,7 +78,9 @@ def make(
         raise DataError(f"clips cannot be written to '{out}': {error.strerror}.") from error
 
 
-def _write(clips: MovingDigits | Skies, name: str, out: Path, format: str) -> list[dict[str, Any]]:
+def _write(
+    clips: MovingDigits | MovingShapes | Skies, name: str, out: Path, format: str
+) -> list[dict[str, Any]]:
     """Save every clip of one split; returns its rows of metadata.jsonl."""
     rows = []
     for k in range(len(clips)):

@@ -22,12 +22,12 @@ class Seen(NamedTuple):
 
 
 def prepare(
-    entry: Entry, frames: int, size: int, channels: int
+    entry: Entry, frames: int, size: int, channels: int, frame_steps: tuple[int, ...] = ()
 ) -> tuple[NDArray[np.uint8] | None, Seen | None, str]:
     """Read a clip as uint8 (T, S, S, C), or say in words why not.
 
     Memory holds one full frame at a time; of a longer clip, `frames` are taken at even distances, first and
-    last included.
+    last included. With `frame_steps` all its frames are given, and `window` says which to show.
 
     Returns:
         The clip or None, what it is on disk if it could be read, and the reason if it cannot be used.
@@ -38,10 +38,32 @@ def prepare(
             seen = Seen(clip.info.width, clip.info.height, len(small))
     except MediaError as error:
         return None, None, str(error)
-    if len(small) < frames:
-        return None, seen, f"has {len(small)} frames; {frames} are needed"
+    step = min(frame_steps, default=1)
+    needed = (frames - 1) * step + 1
+    if len(small) < needed:
+        apart = f" ({frames}, {step} apart)" if step > 1 else ""
+        return None, seen, f"has {len(small)} frames; {needed} are needed{apart}"
+    if frame_steps:
+        return np.stack(small), seen, ""
     chosen = np.rint(np.linspace(0, len(small) - 1, frames)).astype(int)
     return np.stack([small[k] for k in chosen]), seen, ""
+
+
+def window(
+    chance: NDArray[np.float64], length: int, frames: int, frame_steps: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Which frames of a clip of `length` to show: the step is drawn from those that fit, then the start.
+
+    Args:
+        chance: two numbers in [0, 1); (0.5, 0.5) is the middle.
+        length: frames of the clip.
+        frames: how many are shown.
+        frame_steps: distances from one shown frame to the next.
+    """
+    fitting = [step for step in frame_steps if (frames - 1) * step < length]
+    step = fitting[int(chance[0] * len(fitting))]
+    starts = length - (frames - 1) * step
+    return int(chance[1] * starts) + step * np.arange(frames)
 
 
 def fit(frame: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.uint8]:

@@ -8,13 +8,14 @@ from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
 from kinema.data.folder import FolderClips
 from kinema.data.moving import MovingDigits
+from kinema.data.shapes import MovingShapes
 from kinema.data.skies import Skies
 from kinema.data.timelapse import TimeLapse, is_timelapse
 
-PROCEDURAL = ("sbmg", "tbmg", "skies")
-"""sets that are made as they are asked for"""
 DIGITS = {"sbmg": 1, "tbmg": 2}
-"""those of moving digits -> digits in a clip"""
+"""sets of moving digits -> digits in a clip"""
+PROCEDURAL = (*DIGITS, "shapes", "skies")
+"""sets that are made as they are asked for"""
 
 
 def open_clips(
@@ -27,14 +28,15 @@ def open_clips(
     seed: int = 0,
     captions: bool = True,
     swap_axes: bool = False,
+    frame_steps: tuple[int, ...] = (),
 ) -> Clips:
     """Open a set of clips by name or folder.
 
     Args:
-        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; "skies", with ":signed",
-            ":shuffled" or ":signed,shuffled" appended for its variants; or a folder, with the name of a text
-            file in it appended (":cooking.txt") to use only the clips that the file names; or a folder with
-            sky_train and sky_test in it.
+        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; "shapes"; "skies", with
+            ":signed", ":shuffled" or ":signed,shuffled" appended for its variants; or a folder, with the name
+            of a text file in it appended (":cooking.txt") to use only the clips that the file names; or a
+            folder with sky_train and sky_test in it.
         frames: frames a clip.
         size: side of the square frames in pixels.
         channels: 1 (grey) or 3.
@@ -43,6 +45,7 @@ def open_clips(
         captions: whether clips of a folder must have captions.
         swap_axes: exchange the directions in the captions of a folder made by the older public script of
             moving digits, whose "left and right" clips move vertically.
+        frame_steps: of the clips of a folder, see `FolderClips`.
 
     Example:
         >>> len(open_clips("sbmg:holdout", split="val"))
@@ -67,6 +70,7 @@ def open_clips(
         captions=captions,
         swap_axes=swap_axes,
         only=only,
+        frame_steps=frame_steps,
     )
 
 
@@ -85,14 +89,18 @@ def located(where: str | Path) -> str:
     return str(where) if is_procedural(where) else str(Path(where).resolve())
 
 
-def procedural(name: str, **settings: Any) -> MovingDigits | Skies:
-    """The procedural set of a name like "sbmg", "tbmg:holdout" or "skies:signed".
+def procedural(name: str, **settings: Any) -> MovingDigits | MovingShapes | Skies:
+    """The procedural set of a name like "shapes", "tbmg:holdout" or "skies:signed".
 
-    `settings` are those of `MovingDigits` or `Skies`.
+    `settings` are those of its class.
     """
     base, _, variant = name.partition(":")
     if base not in PROCEDURAL:
         raise UsageError(f"no procedural set is called '{base}'; nearest: {nearest(base, PROCEDURAL)}.")
+    if base == "shapes":
+        if variant:
+            raise UsageError(f"'{name}': nothing comes after {base}, so leave ':{variant}' out.")
+        return MovingShapes(**settings)
     if base == "skies":
         return _skies(name, variant, **settings)
     if variant and variant not in get_args(Scheme):

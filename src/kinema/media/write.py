@@ -142,7 +142,7 @@ def save(result: Result, path: str | Path) -> Path:
         if not suffix:
             return _save_clips(result, path)
         if suffix in PICTURES:
-            strips = np.stack([clip.strip().pixels for clip in result])[:, None]
+            strips = np.stack([Video(frames).strip().pixels for frames in result.even()])[:, None]
             return _save_image(Image(tile(strips, 1, GAP)[0], provenance=result.provenance), path)
         result = result.sheet()
     if not isinstance(result, Video):

@@ -33,6 +33,13 @@ SYSTEMS = {
         layouts="kinema.systems.md_gan.convert:LAYOUTS",
         bench="kinema.systems.md_gan.bench:jobs",
     ),
+    "g3an": Room(
+        system="kinema.systems.g3an.system:G3AN",
+        presets="kinema.systems.g3an.config:PRESETS",
+        does="noise → video, appearance and motion apart",
+        layouts="kinema.systems.g3an.convert:LAYOUTS",
+        bench="kinema.systems.g3an.bench:jobs",
+    ),
 }
 
 

@@ -1,0 +1,131 @@
+"""G3AN: what can be chosen, what can be asked, and the named presets. Imports no torch.
+
+Wang, Bilinski, Bremond, Dantcheva, "G3AN: Disentangling Appearance and Motion for Video Generation", CVPR
+2020, arXiv:1912.05523.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from kinema.core.config import Preset, RunSettings
+
+
+@dataclass(frozen=True)
+class Config:
+    """How the networks are built and trained. The defaults are the paper's."""
+
+    # What a clip is
+    frames: int = 16
+    """frames of a training clip (T): 16, 20, 24, …; the critics see 16 of them"""
+    size: int = 64
+    """height and width of a frame in pixels (S): 64 as in the paper; 32, 128 or 256 by the same rule"""
+    channels: int = 3
+    """3 for colour, 1 for grey"""
+    fps: int = 8
+    """frames per second at which results are shown"""
+    frame_steps: tuple[int, ...] = (2, 3)
+    """a clip of one's own folder shows frames this far apart, from a random start, the distance drawn from
+    these; empty: frames evenly over the whole clip"""
+
+    # Networks
+    appearance: int = 128
+    """width of the appearance noise (za)"""
+    motion: int = 10
+    """width of the motion noise of one time step (zm)"""
+    width: int = 64
+    """channels of the generator's fifth block (ch)"""
+    mode: Literal["1p2d", "2p1d", "3d"] = "1p2d"
+    """convolutions of the video stream: over time, then space; the reverse; or both at once"""
+    spatial_stream: bool = True
+    """the stream G_S that makes what does not move"""
+    temporal_stream: bool = True
+    """the stream G_T that makes what has no place"""
+    attention: int | None = 4
+    """the block after which factorised self-attention (F-SA) stands; None leaves it out"""
+    attention_layout: Literal["correct", "official"] = "correct"
+    """official: the axes exchanged as in the authors' code; needed by their weights"""
+    critics: Literal["both", "video", "image"] = "both"
+    """which critics train the generator"""
+    critic_width: int = 64
+    """channels of the critics' first layer"""
+    video_critic: Literal["2p1d", "3d"] = "2p1d"
+    """space and time in turn, as in the released code; or plain 3-D convolutions, as in the paper"""
+    conditional: bool = False
+    """a clip belongs to a class, which is its caption"""
+    classes: tuple[str, ...] = ()
+    """the classes, filled from the training data"""
+    class_code: int = 16
+    """numbers that a class adds to each of the two codes"""
+
+    # Objective
+    loss: Literal["log", "hinge", "relativistic"] = "log"
+    """log: the paper's cross-entropy on logits"""
+    updates: Literal["alternating", "simultaneous"] = "alternating"
+    """critics, then generator on the same clips (paper), or all from one forward pass"""
+
+    # Optimisation
+    lr: float = 2e-4
+    """learning rate of the generator"""
+    critic_lr: float | None = None
+    """learning rate of the critics; None: the generator's"""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's"""
+    decay_from: float | None = None
+    """fraction of the run after which learning rates fall to zero"""
+    ema_halflife_images: float | None = None
+    """half-life of the generator's moving average, in clips seen; None keeps none"""
+    settled: bool = False
+    """take the statistics of batch norm anew before weights are used; false keeps the running ones (paper)"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks of a trained G3AN: clips, or one of `grid`, `lengths` and `walk`."""
+
+    n: int = 1
+    """clips, each with its own appearance and motion; of a walk, its steps"""
+    grid: tuple[int, int] | None = None
+    """N and M: a sheet of N appearances (rows), each with the same M motions (columns)"""
+    lengths: tuple[int, ...] = ()
+    """one appearance with one motion at each of these numbers of frames"""
+    walk: Literal["appearance", "motion"] | None = None
+    """go from one code of this kind to another in n steps while the other kind stays"""
+    frames: int | None = None
+    """16, 20, 24, …; None takes the trained number"""
+    smooth: float = 0.0
+    """how much of the motion noise is kept from one time step to the next, in [0, 1); 0 is the paper's"""
+    label: str | None = None
+    """class of the clips, for weights trained with classes"""
+    seed: int = 0
+    """same seed, same clips; appearance i and motion i come from (seed, i)"""
+
+
+_GOOD = Config(
+    frame_steps=(),
+    width=16,
+    critic_width=16,
+    attention=3,
+    updates="simultaneous",
+    ema_halflife_images=10_000,
+    settled=True,
+)
+
+
+def tiny() -> Preset[Config]:
+    """Everything in miniature, for tests: seconds on a CPU. Promises no picture."""
+    config = replace(_GOOD, size=32, width=4, critic_width=4, attention=2)
+    return Preset(config, RunSettings(steps=12, batch=8, save_every_steps=6, preview_every_steps=6), "shapes")
+
+
+def small() -> Preset[Config]:
+    """Moving shapes at 64x64 with a quarter of the paper's channels, for two CPU cores; no result yet."""
+    return Preset(_GOOD, RunSettings(steps=3000, batch=16), "shapes")
+
+
+def paper() -> Preset[Config]:
+    """The paper's networks and recipe, 16 frames of 64x64; for a GPU; no result yet."""
+    settings = RunSettings(steps=60_000, batch=96, save_every_steps=1000, preview_every_steps=1000)
+    return Preset(Config(), settings, "shapes")
+
+
+PRESETS = {"tiny": tiny, "small": small, "paper": paper}

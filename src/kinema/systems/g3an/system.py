@@ -1,0 +1,250 @@
+"""G3AN: the update of the paper, and its use.
+
+Wang, Bilinski, Bremond, Dantcheva, "G3AN: Disentangling Appearance and Motion for Video Generation", CVPR
+2020, arXiv:1912.05523. Where we differ: a step moves the power iteration of spectral norm once instead of
+once a forward pass; what else differs is an option of `Config` whose default is the paper's.
+"""
+
+from collections.abc import Generator as Steps
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinema.core.errors import UsageError, nearest
+from kinema.core.results import Batch, Pixels, Video
+from kinema.core.system import Losses, Player, Progress, System
+from kinema.losses.adversarial import ADVERSARIAL
+from kinema.nn.norm import BatchNorm3d, cumulative_statistics
+from kinema.systems.g3an import config as settings
+from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
+from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
+
+Logits = dict[str, Tensor]
+"""critic -> logits (B,)"""
+
+
+class G3AN(System):
+    """Noise for appearance and noise for motion become a short clip."""
+
+    name = "g3an"
+    Config = settings.Config
+    Request = settings.Request
+    metrics = ("fd_random",)
+    serving = ("generator",)
+
+    def __init__(self, config: settings.Config) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.generator = Generator(config)
+        kinds = {"video": VideoCritic, "image": ImageCritic}
+        wanted = kinds if config.critics == "both" else [config.critics]
+        self.critics = nn.ModuleDict({name: kinds[name](config) for name in wanted})
+
+    @classmethod
+    def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
+        """Take the classes from the captions of the data."""
+        return replace(config, classes=tuple(data.captions)) if config.conditional else config
+
+    def players(self) -> dict[str, Player]:
+        """`video_critic`, `image_critic` (those there are) and `generator`, each with its own optimiser."""
+        c = self.config
+        critics = {
+            f"{name}_critic": Player([critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from)
+            for name, critic in self.critics.items()
+        }
+        generator = Player(
+            [self.generator],
+            c.lr,
+            c.betas,
+            ema_halflife_images=c.ema_halflife_images,
+            decay_from=c.decay_from,
+        )
+        return {**critics, "generator": generator}
+
+    def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
+        """Critics, then the generator on the same clips; or all at once."""
+        c = self.config
+        codes = progress.randn(c.appearance), progress.randn(c.motion, time_steps(c.frames))
+        label = self.one_hot(batch["caption"]) if c.conditional else None
+        # One window and one frame for the whole batch, others for the generated clips: so the paper.
+        # The generator of chance stands at the same place in every part of the batch.
+        chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
+        real = self.judge(look(batch["video"], chance[0]), label)
+        if c.updates == "alternating":
+            with torch.no_grad(), keeping_statistics(self.generator):
+                fake = self.generator(*codes, label)
+            yield self.critic_losses(real, self.judge(look(fake, chance[1]), label))
+            if c.loss == "relativistic":
+                with torch.no_grad():
+                    real = self.judge(look(batch["video"], chance[0]), label)
+            fake = self.generator(*codes, label)  # the same clips, their graph made anew
+            yield self.generator_losses(real, self.judge(look(fake, chance[1]), label))
+        else:
+            false = self.judge(look(self.generator(*codes, label), chance[1]), label)
+            yield self.critic_losses(real, false) | self.generator_losses(real, false)
+
+    # ---- the objective ----
+
+    def judge(self, views: dict[str, Tensor], label: Tensor | None) -> Logits:
+        """What each critic says of its view, (B,)."""
+        return {name: critic(views[name], label) for name, critic in self.critics.items()}
+
+    def critic_losses(self, real: Logits, fake: Logits) -> Losses:
+        """-log D(x) - log(1 - D(G(z))) for each critic."""
+        loss = ADVERSARIAL[self.config.loss]
+        return {
+            f"{name}_critic": {"fake": loss.false(fake[name], real[name]), "real": loss.true(real[name])}
+            for name in self.critics
+        }
+
+    def generator_losses(self, real: Logits, fake: Logits) -> Losses:
+        """-log D(G(z)), summed over critics; only relativistic losses look at the real ones."""
+        fool = ADVERSARIAL[self.config.loss].fool
+        return {"generator": {name: fool(fake[name], real[name].detach()) for name in self.critics}}
+
+    def one_hot(self, labels: Sequence[str]) -> Tensor:
+        """Names of classes -> (B, K)."""
+        classes = self.config.classes
+        for label in labels:
+            if label not in classes:
+                raise UsageError(f"no class is called '{label}'; nearest: {nearest(label, classes)}.")
+        which = torch.tensor([classes.index(label) for label in labels], device=self.device)
+        return nn.functional.one_hot(which, len(classes)).float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
+    # ---- use ----
+
+    def settle(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Take the statistics of batch norm for the weights as they are, on noise that is always the same."""
+        c = self.config
+        if not c.settled:
+            return
+        with cumulative_statistics(self.generator):
+            for batch in batches:
+                codes = [code(c, seed, seed, c.frames) for seed in batch["index"].tolist()]
+                label = self.one_hot(batch["caption"]) if c.conditional else None
+                self.generator(*self.stacked(codes), label)
+
+    def stacked(self, codes: Sequence[Code]) -> tuple[Tensor, Tensor]:
+        """B codes of one length -> za (B, A), zm (B, M, t)."""
+        za, zm = (torch.stack(z).to(self.device) for z in ([c.za for c in codes], [c.zm for c in codes]))
+        return za, zm
+
+    def run(self, request: settings.Request) -> Video | Batch:
+        """Clips; a grid of appearances and motions; one appearance at several lengths; a walk."""
+        wanted = plan(request, self.config)
+        label = [request.label] * len(wanted.clips) if request.label is not None else None
+        clips = [Video(frames, Fraction(self.config.fps)) for frames in self.render(wanted.clips, label)]
+        if len(clips) == 1 and request.grid is None:
+            return clips[0]
+        return Batch(clips, labels=[clip.name for clip in wanted.clips], columns=wanted.columns)
+
+    @torch.no_grad()
+    def render(self, clips: Sequence[Code], labels: Sequence[str] | None, batch: int = 16) -> list[Pixels]:
+        """One clip uint8 (T, S, S, 3) for every code; each depends on its own code (and class) only."""
+        was_training = self.training
+        self.eval()
+        out: list[Pixels] = []
+        for start in range(0, len(clips), batch):
+            part = range(start, min(start + batch, len(clips)))
+            for _, alike in groupby(part, lambda i: clips[i].zm.shape):
+                rows = list(alike)
+                label = () if labels is None else (self.one_hot([labels[i] for i in rows]),)
+                out += to_uint8(self.generator(*self.stacked([clips[i] for i in rows]), *label))
+        self.train(was_training)
+        return out
+
+    def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
+        """One clip for every seed: uint8 (N, T, S, S, 3).
+
+        Captions are the classes, and are not read by weights without classes.
+        """
+        c = self.config
+        codes = [code(c, seed, seed, c.frames) for seed in seeds]
+        return np.stack(self.render(codes, captions if c.conditional else None, batch))
+
+    def preview(self, batch: dict[str, Any]) -> Batch:
+        """Four appearances (rows) with the same four motions; a row shows one class of the batch."""
+        label, labels = None, None
+        if self.config.conditional:
+            label, said = self.config.classes[0], batch["caption"]
+            labels = [said[row % len(said)] for row in range(4) for _ in range(4)]
+        wanted = plan(settings.Request(grid=(4, 4), label=label), self.config)
+        clips = [Video(frames, Fraction(self.config.fps)) for frames in self.render(wanted.clips, labels)]
+        return Batch(clips, labels=[clip.name for clip in wanted.clips], columns=4)
+
+    def export_module(self) -> tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]:
+        """The generator for ONNX: module, example inputs, names of inputs and outputs."""
+        c = self.config
+        codes = [code(c, seed, seed, c.frames) for seed in (0, 1)]
+        given, names = self.stacked(codes), ["appearance", "motion"]
+        if c.conditional:
+            classes = self.one_hot([c.classes[0], c.classes[-1]])
+            return self.generator.eval(), (*given, classes), [*names, "class"], ["video"]
+        return self.generator.eval(), given, names, ["video"]
+
+
+def look(video: Tensor, chance: Sequence[float]) -> dict[str, Tensor]:
+    """What the critics see of a clip (B, C, T, S, S): a window of 16 frames, and one frame (B, C, S, S)."""
+    frames = video.shape[2]
+    start = int(chance[0] * (frames - WINDOW + 1))
+    return {"video": video[:, :, start : start + WINDOW], "image": video[:, :, int(chance[1] * frames)]}
+
+
+@contextmanager
+def keeping_statistics(module: nn.Module) -> Iterator[None]:
+    """Inside, batch norms use the statistics of the batch and leave their running ones as they are."""
+    norms = [m for m in module.modules() if isinstance(m, BatchNorm3d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+
+
+def to_uint8(video: Tensor) -> list[Pixels]:
+    """Video (B, C, T, H, W) in [-1, 1] -> B clips uint8 (T, H, W, 3), rounded; grey is repeated."""
+    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
+    return list(np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy()))
+
+
+def _check(config: settings.Config) -> None:
+    """Refuse what cannot be built or trained, before anything long starts."""
+    sizes = (32, 64, 128, 256)
+    if config.size not in sizes or config.channels not in (1, 3):
+        what = f"size {config.size} with {config.channels} channels"
+        raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
+    check_frames(config.frames)
+    for name in ("appearance", "motion", "width", "critic_width", "class_code", "fps"):
+        if getattr(config, name) < 1:
+            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
+    for name in ("lr", "critic_lr"):
+        if (getattr(config, name) or 0) < 0:
+            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    if config.conditional and not config.classes:
+        raise UsageError("a conditional system needs classes: captions in its training data.")
+    blocks = config.size.bit_length() - 2
+    least = -(-8 // (1 + config.spatial_stream))  # a key has an eighth of the channels
+    if width_of(config, blocks) < 1:
+        raise UsageError(f"width {config.width} is too small for size {config.size}.")
+    if config.attention is None:
+        return
+    if not 1 <= config.attention <= blocks:
+        raise UsageError(f"attention stands after block 1 to {blocks}, or none, not {config.attention}.")
+    if width_of(config, config.attention) < least:
+        raise UsageError(f"width {config.width} leaves no channel for keys after block {config.attention}.")
