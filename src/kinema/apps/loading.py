@@ -86,6 +86,11 @@ class Loaded:
         with self.context():
             return self.system.generate(captions, seeds)
 
+    def combine(self, appearances: list[int], motions: list[int]) -> Any:
+        """Clips with the appearances of some seeds and the motions of others, computed as `run` computes."""
+        with self.context():
+            return self.system.combine(appearances, motions)
+
     def animate(self, photos: Any) -> Any:
         """Clips uint8 (N, stages, T, H, W, 3) of photos (N, H, W, 3) for scoring, as `run` computes them."""
         with self.context():

@@ -36,7 +36,7 @@ class G3AN(System):
     name = "g3an"
     Config = settings.Config
     Request = settings.Request
-    metrics = ("fd_random",)
+    metrics = ("moving_shapes", "fd_random")
     serving = ("generator",)
 
     def __init__(self, config: settings.Config) -> None:
@@ -174,6 +174,16 @@ class G3AN(System):
         c = self.config
         codes = [code(c, seed, seed, c.frames) for seed in seeds]
         return np.stack(self.render(codes, captions if c.conditional else None, batch))
+
+    def combine(self, appearances: Sequence[int], motions: Sequence[int], batch: int = 16) -> Pixels:
+        """Clip i has the appearance of one seed and the motion of another: uint8 (N, T, S, S, 3).
+
+        With classes, an appearance has a class of its own.
+        """
+        c = self.config
+        codes = [code(c, a, m, c.frames) for a, m in zip(appearances, motions, strict=True)]
+        labels = [c.classes[a % len(c.classes)] for a in appearances] if c.conditional else None
+        return np.stack(self.render(codes, labels, batch))
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Four appearances (rows) with the same four motions; a row shows one class of the batch."""
