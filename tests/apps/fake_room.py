@@ -91,6 +91,9 @@ class Fake(System):
         made = self.painter(progress.randn(8))
         yield {"painter": {"distance": (made - batch["video"]).square().mean()}}
 
+    def examples(self, captions: Any, clips: Any) -> dict[str, dict[str, Any]]:
+        return {caption: {"caption": (caption,)} for caption in captions}
+
     def run(self, request: Request) -> Video | Batch:
         for caption in request.caption:
             self.vocabulary.check(caption)

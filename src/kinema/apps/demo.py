@@ -1,8 +1,11 @@
 """`kinema demo`: the bundled weights at work, on one page with moving results."""
 
+import dataclasses
+import shlex
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kinema.apps import options, say, weights
 from kinema.apps.loading import Loaded, load
@@ -10,7 +13,7 @@ from kinema.apps.page import figure, page, section, text
 from kinema.apps.run import check_writable
 from kinema.core.errors import WeightsError
 from kinema.core.files import write_text
-from kinema.core.results import Batch
+from kinema.core.results import Batch, Image
 
 NOTHING = (
     "No weights are bundled with this copy yet. Train some, for example "
@@ -57,28 +60,56 @@ def show(loaded: Loaded, flags: Options) -> list[str]:
     """A section of the page for one set of weights; its files are written beside the page."""
     name = Path(loaded.weights).name
     say.remark(f"running {name} …")
-    figures = []
-    for i, caption in enumerate(captions(loaded)):
-        made = loaded.run(caption=caption, seed=flags.seed)
-        clip = made[0] if isinstance(made, Batch) else made
-        files = [clip.save(flags.out / f"{name}-{i}{ending}") for ending in (".gif", ".mp4")]
-        image = f'<a href="{text(files[1].name)}"><img alt="{text(caption)}" src="{text(files[0].name)}"></a>'
-        figures.append(figure(image, text(caption)))
-    command = (
-        f'kinema run {loaded.weights} --caption "{captions(loaded)[0]}" --seed {flags.seed} --out clip.mp4'
-    )
-    intro = f'<p class="soft">{text(about_line(loaded))}<br><code>{text(command)}</code></p>'
+    figures, commands = [], []
+    for i, (title, wanted) in enumerate(examples(loaded).items()):
+        place = flags.out / f"{name}-{i}"
+        fields = with_files(wanted, place)
+        if "seed" in {field.name for field in dataclasses.fields(loaded.system.Request)}:
+            fields["seed"] = flags.seed
+        made = loaded.run(**fields)
+        clip = made.sheet() if isinstance(made, Batch) else made
+        files = [clip.save(place.with_suffix(ending)) for ending in (".gif", ".mp4")]
+        image = f'<a href="{text(files[1].name)}"><img alt="{text(title)}" src="{text(files[0].name)}"></a>'
+        figures.append(figure(image, text(title)))
+        commands.append(command(loaded.weights, fields))
+    intro = f'<p class="soft">{text(about_line(loaded))}<br><code>{text(commands[0])}</code></p>'
     return section(f"{loaded.name}: {name}", [intro, f'<div class="grid small">{"".join(figures)}</div>'])
 
 
-def captions(loaded: Loaded) -> list[str]:
-    """Some sentences that the weights were trained on; runs keep them, older ones know only their data."""
+def examples(loaded: Loaded) -> dict[str, dict[str, Any]]:
+    """What the system itself would show of these weights; runs keep some captions of their data."""
     from kinema.apps.train import evenly, open_data
 
     data = loaded.about.get("data") or {}
     if not data.get("captions") and "where" not in data:
         raise WeightsError(f"{loaded.weights} does not say what it was trained on; use it with `kinema run`.")
-    return data.get("captions") or evenly(open_data(data, loaded.system.config, "val").captions)
+
+    def clips() -> Any:
+        return open_data(data, loaded.system.config, "val")
+
+    shown: dict[str, dict[str, Any]] = loaded.system.examples(
+        data.get("captions") or evenly(clips().captions), clips
+    )
+    return shown
+
+
+def with_files(fields: dict[str, Any], place: Path) -> dict[str, Any]:
+    """The same request with pictures written beside the page and named."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, Image):
+            return str(value.save(place.with_suffix(".png")))
+        return tuple(map(named, value)) if isinstance(value, tuple) else value
+
+    return {key: named(value) for key, value in fields.items()}
+
+
+def command(weights: str, fields: dict[str, Any]) -> str:
+    """The line for the shell that makes the same clip."""
+    words = ["kinema", "run", weights]
+    for key, value in fields.items():
+        words += [f"--{key}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+    return shlex.join([*words, "--out", "clip.mp4"])
 
 
 def about_line(loaded: Loaded) -> str:

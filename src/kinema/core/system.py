@@ -7,7 +7,7 @@ stepped, and updated its moving average. No autograd graph may cross a `yield`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -116,6 +116,16 @@ class System(nn.Module):
         before training goes on.
         """
         del batches
+
+    def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """What shows best what the weights can do: title -> fields of a `Request`, for `kinema demo`.
+
+        Args:
+            captions: some sentences of the training data, none where it has none.
+            clips: opens the held-out clips. A picture of them may stand for the name of its file.
+        """
+        del captions, clips
+        return {"clip": {}}
 
     def run(self, request: Any) -> Result:
         """The one way to use it."""

@@ -5,8 +5,8 @@ Wang, Bilinski, Bremond, Dantcheva, "G3AN: Disentangling Appearance and Motion f
 once a forward pass; what else differs is an option of `Config` whose default is the paper's.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Generator as Steps
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -141,6 +141,16 @@ class G3AN(System):
         """B codes of one length -> za (B, A), zm (B, M, t)."""
         za, zm = (torch.stack(z).to(self.device) for z in ([c.za for c in codes], [c.zm for c in codes]))
         return za, zm
+
+    def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """A grid of appearances and motions, and a walk through each."""
+        del clips
+        label = {"label": captions[0]} if self.config.conditional else {}
+        return {
+            "rows share an appearance, columns a motion": {"grid": (4, 6), **label},
+            "from one appearance to another": {"walk": "appearance", "n": 6, **label},
+            "from one motion to another": {"walk": "motion", "n": 6, **label},
+        }
 
     def run(self, request: settings.Request) -> Video | Batch:
         """Clips; a grid of appearances and motions; one appearance at several lengths; a walk."""

@@ -6,8 +6,8 @@ from their inference: batch norms stand on statistics over training clips, so th
 alone and among others.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Generator as Steps
-from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.core.errors import UsageError
-from kinema.core.results import Batch, Pixels, Video
+from kinema.core.results import Batch, Image, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.data.prepare import squash
 from kinema.losses.adversarial import ADVERSARIAL
@@ -29,6 +29,8 @@ from kinema.systems.md_gan.photo import check_memory, fade, paste, read_photos, 
 
 LENGTHS = range(2, 1001)
 OBJECTIVE = ADVERSARIAL["log"]
+SHOWN = 4
+"""photos of a demonstration"""
 
 
 class MDGAN(System):
@@ -142,6 +144,12 @@ class MDGAN(System):
                 self.trained(self.source(batch["video"]))
 
     # ---- use ----
+
+    def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """Some held-out photos that begin to move."""
+        del captions
+        photos = clips().pixels(range(SHOWN))[:, 0]
+        return {f"photo {i} begins to move": {"image": (Image(photo),)} for i, photo in enumerate(photos)}
 
     def run(self, request: settings.Request) -> Video | Batch:
         """One clip for every photo, each computed on its own."""

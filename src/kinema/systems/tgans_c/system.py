@@ -5,7 +5,7 @@ arXiv:1804.08264. Where we differ: the generator's term comes from one forward p
 when `updates` is `simultaneous`; what else differs is an option of `Config` whose default is the paper's.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -182,6 +182,11 @@ class TGANsC(System):
         return next(self.parameters()).device
 
     # ---- use ----
+
+    def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """One clip of each sentence."""
+        del clips
+        return {caption: {"caption": (caption,)} for caption in captions}
 
     def run(self, request: settings.Request) -> Video | Batch:
         """One clip, or a batch of clips sentence by sentence."""
