@@ -188,7 +188,7 @@ def test_errors_of_the_data_surface(tmp_path: Path) -> None:
     [
         ({"batch": 0}, "batch is at least 1, not 0"),
         ({"micro_batch": 0}, "micro_batch is at least 1"),
-        ({"seed": -1}, "seed is at least 0, not -1"),
+        ({"seed": -1}, r"seed is a number from 0 to 2\^40, not -1"),
         ({"minutes": 0.0}, "minutes is more than 0, not 0"),
         ({"minutes": float("nan")}, "minutes is more than 0, not nan"),
         ({"precision": "fp8"}, "precision is auto, bf16 or fp32, not 'fp8'"),

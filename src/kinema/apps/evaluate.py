@@ -13,7 +13,7 @@ from kinema.apps import options, ranking, say, weights
 from kinema.apps.loading import Loaded, load
 from kinema.apps.report import SCORES, last_step, read_lines, write_report
 from kinema.apps.train import open_data
-from kinema.core.errors import DataError, UsageError, nearest
+from kinema.core.errors import DataError, UsageError, check_seed, nearest
 from kinema.core.files import write_text
 
 BATCH = 50
@@ -54,6 +54,7 @@ def main(args: list[str]) -> int:
         raise UsageError(
             f"n is at least 2 clips and questions at least 1, not {flags.n} and {flags.questions}."
         )
+    check_seed(flags.seed)
     if flags.answers:
         return ranking.score(Path(flags.run), flags)
     loaded = load(flags.run, device=flags.device)

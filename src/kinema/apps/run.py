@@ -13,7 +13,7 @@ from kinema.apps import options, say, weights
 from kinema.apps.loading import Loaded, load, memory_in_words
 from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Batch, Image, Result
-from kinema.systems import load_class
+from kinema.systems import load_request
 
 EVERY_SECONDS = 5.0
 """between remarks on how far a long run is"""
@@ -111,7 +111,7 @@ def system_of(name: str) -> str:
 
 def read_flags(name: str, args: list[str]) -> tuple[Options, Any, dict[str, str]]:
     """The general options and the request, from the flags after the name, and the lines of --captions."""
-    kind = load_class(system_of(name)).Request
+    kind = load_request(system_of(name))
     has_caption = "caption" in {field.name for field in dataclasses.fields(kind)}
     parts = {"options": (Options, None), "request": (kind, None)} | (
         {"texts": (Captions, None)} if has_caption else {}

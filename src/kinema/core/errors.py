@@ -52,3 +52,9 @@ def nearest(given: str, known: Iterable[str]) -> str:
     choices = list(known)
     close = difflib.get_close_matches(given, choices, n=3, cutoff=0.4)
     return ", ".join(close or sorted(choices)[:20])
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that generators of random numbers cannot take after it was spread over many clips."""
+    if not 0 <= seed < 2**40:
+        raise UsageError(f"seed is a number from 0 to 2^40, not {seed}.")

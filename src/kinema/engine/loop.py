@@ -14,7 +14,7 @@ import torch
 
 from kinema.core import results
 from kinema.core.config import RunSettings, to_dict
-from kinema.core.errors import Diverged, Stopped, UsageError
+from kinema.core.errors import Diverged, Stopped, UsageError, check_seed
 from kinema.core.files import alone
 from kinema.core.system import System
 from kinema.engine import state
@@ -292,8 +292,7 @@ def check(system: System, settings: RunSettings, data: Data, world: World) -> No
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise UsageError(f"{name} is at least 1, not {value}.")
-    if settings.seed < 0:
-        raise UsageError(f"seed is at least 0, not {settings.seed}.")
+    check_seed(settings.seed)
     if settings.minutes is not None and not settings.minutes > 0:
         raise UsageError(f"minutes is more than 0, not {settings.minutes:g}.")
     if settings.batch % world.size:

@@ -54,6 +54,11 @@ def load_presets(name: str) -> dict[str, Any]:
     return presets
 
 
+def load_request(name: str) -> Any:
+    """The dataclass of what a user asks of system `name` (imports no torch): it stands beside the presets."""
+    return _load(_room(name).presets.partition(":")[0] + ":Request")
+
+
 def load_layouts(name: str) -> dict[str, Any]:
     """Layout name -> function from a foreign checkpoint to (config, state dict)."""
     where = _room(name).layouts

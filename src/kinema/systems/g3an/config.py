@@ -50,6 +50,8 @@ class Config:
     """channels of the critics' first layer"""
     video_critic: Literal["2p1d", "3d"] = "2p1d"
     """space and time in turn, as in the released code; or plain 3-D convolutions, as in the paper"""
+    critic_norm: Literal["spectral", "none"] = "spectral"
+    """none: plain convolutions, to be held by `r1`"""
     conditional: bool = False
     """a clip belongs to a class, which is its caption"""
     classes: tuple[str, ...] = ()
@@ -60,6 +62,10 @@ class Config:
     # Objective
     loss: Literal["log", "hinge", "relativistic"] = "log"
     """log: the paper's cross-entropy on logits"""
+    r1: float = 0.0
+    """weight γ of the gradient penalty γ/2 |∇D(x)|² of each critic on real clips; 0 leaves it out (paper)"""
+    r1_every: int = 16
+    """steps between penalties, which then count that much more"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critics, then generator on the same clips (paper), or all from one forward pass"""
 

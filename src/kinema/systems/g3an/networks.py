@@ -143,15 +143,16 @@ class Critic(nn.Module):
 
     def __init__(self, config: Config, layers: list[nn.Module]) -> None:
         super().__init__()
+        held = spectral if config.critic_norm == "spectral" else _scaled
         named: OrderedDict[str, nn.Module] = OrderedDict()
         for i, layer in enumerate(layers):
-            named[str(2 * i)] = spectral(layer)
+            named[str(2 * i)] = held(layer)
             named[str(2 * i + 1)] = nn.LeakyReLU(0.2)
         named.popitem()
         self.net = nn.Sequential(named)
         width: int = layers[-1].in_channels  # type: ignore[assignment]
         classes = len(config.classes)
-        self.label = spectral(nn.Linear(classes, width, bias=False)) if config.conditional else None
+        self.label = held(nn.Linear(classes, width, bias=False)) if config.conditional else None
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Clips or frames (B, C, …) and one-hot classes (B, K) -> logits (B,)."""
@@ -200,6 +201,13 @@ def _levels(config: Config) -> list[tuple[int, bool]]:
     n = config.size.bit_length() - 3
     more = max(0, n - 4)  # levels before those of the paper; they keep its first width
     return [(config.critic_width << max(0, i - more), i >= more) for i in range(n)]
+
+
+def _scaled(layer: nn.Module) -> nn.Module:
+    """Initial weights that keep the size of what passes through (He et al. 2015, arXiv:1502.01852)."""
+    assert isinstance(layer.weight, Tensor)
+    nn.init.kaiming_normal_(layer.weight, a=0.2)
+    return layer
 
 
 def _conv(convolution: nn.Conv2d | nn.Conv3d) -> nn.Module:

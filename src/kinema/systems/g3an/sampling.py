@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kinema.core.errors import UsageError, nearest
+from kinema.core.errors import UsageError, check_seed, nearest
 from kinema.systems.g3an.config import Config, Request
 
 
@@ -115,8 +115,7 @@ def _check(request: Request, config: Config) -> None:
         check_frames(frames)
     if not 0 <= request.smooth < 1:
         raise UsageError(f"smooth is at least 0 and less than 1, not {request.smooth:g}.")
-    if not 0 <= request.seed < 2**40:
-        raise UsageError(f"seed is a number from 0 to 2^40, not {request.seed}.")
+    check_seed(request.seed)
     if config.conditional and request.label not in config.classes:
         given = "none was given" if request.label is None else f"not '{request.label}'"
         raise UsageError(

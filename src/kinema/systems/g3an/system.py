@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
-from kinema.losses.adversarial import ADVERSARIAL
+from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
@@ -77,19 +77,20 @@ class G3AN(System):
         # One window and one frame for the whole batch, others for the generated clips: so the paper.
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
-        real = self.judge(look(batch["video"], chance[0]), label)
+        views = look(batch["video"], chance[0])
+        real, penalty = self.judge_real(views, label, c.r1 > 0 and progress.step % c.r1_every == 0)
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
                 fake = self.generator(*codes, label)
-            yield self.critic_losses(real, self.judge(look(fake, chance[1]), label))
+            yield self.critic_losses(real, self.judge(look(fake, chance[1]), label), penalty)
             if c.loss == "relativistic":
                 with torch.no_grad():
-                    real = self.judge(look(batch["video"], chance[0]), label)
+                    real = self.judge(views, label)
             fake = self.generator(*codes, label)  # the same clips, their graph made anew
             yield self.generator_losses(real, self.judge(look(fake, chance[1]), label))
         else:
             false = self.judge(look(self.generator(*codes, label), chance[1]), label)
-            yield self.critic_losses(real, false) | self.generator_losses(real, false)
+            yield self.critic_losses(real, false, penalty) | self.generator_losses(real, false)
 
     # ---- the objective ----
 
@@ -97,13 +98,29 @@ class G3AN(System):
         """What each critic says of its view, (B,)."""
         return {name: critic(views[name], label) for name, critic in self.critics.items()}
 
-    def critic_losses(self, real: Logits, fake: Logits) -> Losses:
-        """-log D(x) - log(1 - D(G(z))) for each critic."""
-        loss = ADVERSARIAL[self.config.loss]
-        return {
-            f"{name}_critic": {"fake": loss.false(fake[name], real[name]), "real": loss.true(real[name])}
-            for name in self.critics
+    def judge_real(
+        self, views: dict[str, Tensor], label: Tensor | None, penalised: bool
+    ) -> tuple[Logits, dict[str, Tensor]]:
+        """The same of real clips, and each critic's gradient penalty on them where there is one (in fp32)."""
+        if not penalised:
+            return self.judge(views, label), {}
+        c = self.config
+        views = {name: view.detach().requires_grad_() for name, view in views.items()}
+        with torch.autocast(self.device.type, enabled=False):
+            real = self.judge(views, label)
+        return real, {
+            name: c.r1 * c.r1_every * gradient_penalty(real[name], views[name]) for name in self.critics
         }
+
+    def critic_losses(self, real: Logits, fake: Logits, penalty: dict[str, Tensor] | None = None) -> Losses:
+        """-log D(x) - log(1 - D(G(z))) for each critic, and its gradient penalty where there is one."""
+        loss, losses = ADVERSARIAL[self.config.loss], {}
+        for name in self.critics:
+            terms = {"fake": loss.false(fake[name], real[name]), "real": loss.true(real[name])}
+            if penalty:
+                terms["r1"] = penalty[name]
+            losses[f"{name}_critic"] = terms
+        return losses
 
     def generator_losses(self, real: Logits, fake: Logits) -> Losses:
         """-log D(G(z)), summed over critics; only relativistic losses look at the real ones."""
@@ -250,10 +267,10 @@ def _check(config: settings.Config) -> None:
         what = f"size {config.size} with {config.channels} channels"
         raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
     check_frames(config.frames)
-    for name in ("appearance", "motion", "width", "critic_width", "class_code", "fps"):
+    for name in ("appearance", "motion", "width", "critic_width", "class_code", "fps", "r1_every"):
         if getattr(config, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "critic_lr"):
+    for name in ("lr", "critic_lr", "r1"):
         if (getattr(config, name) or 0) < 0:
             raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
     if config.conditional and not config.classes:

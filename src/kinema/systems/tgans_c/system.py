@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinema.core.errors import UsageError
+from kinema.core.errors import UsageError, check_seed
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import gradient_penalty
@@ -202,8 +202,7 @@ class TGANsC(System):
             )
         if request.n < 1:
             raise UsageError(f"n is the number of clips for each caption, at least 1, not {request.n}.")
-        if not 0 <= request.seed < 2**40:
-            raise UsageError(f"seed is a number from 0 to 2^40, not {request.seed}.")
+        check_seed(request.seed)
         for caption in request.caption if c.conditional else ():
             self.vocabulary.check(caption)
         captions = [caption for caption in request.caption for _ in range(request.n)]
