@@ -18,7 +18,7 @@ from kinema.core.results import Batch, Video
 from kinema.core.system import Progress
 from kinema.data import MovingShapes
 from kinema.engine import train
-from kinema.nn.norm import BatchNorm3d
+from kinema.nn.norm import BatchNorm3d, spectral_layers
 from kinema.systems.g3an import attention, bench
 from kinema.systems.g3an.config import PRESETS, Config, Request
 from kinema.systems.g3an.networks import TimeConv, TransposedConv
@@ -139,6 +139,32 @@ def test_both_orders_of_updates_see_the_same_clips_at_first() -> None:
     assert terms[0] == pytest.approx(terms[1], rel=1e-5)  # nothing was moved between the yields
 
 
+def test_the_gradient_penalty_is_that_of_each_clip_and_comes_every_so_many_steps() -> None:
+    system, batch = build(critic_norm="none", r1=0.5, r1_every=4), DATA.batch(range(3))
+    losses = next(system.step(batch, at(8, 3)))
+    chance = at(8, 3)
+    chance.randn(128), chance.randn(10, 1)
+    views = look(batch["video"], torch.rand(2, generator=chance.generator).tolist())
+    for name, critic in system.critics.items():
+        squares = []
+        for clip in views[name]:
+            x = clip[None].clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(critic(x).sum(), x)
+            squares.append(gradient.square().sum().item())
+        wanted = 4 * 0.5 / 2 * sum(squares) / 3
+        assert losses[f"{name}_critic"]["r1"].item() == pytest.approx(wanted, rel=1e-4)
+    assert all("r1" not in terms for terms in next(system.step(batch, at(9, 3))).values())
+
+
+def test_critics_without_spectral_norm_pass_on_what_they_are_given() -> None:
+    plain, held = (build(critic_norm=norm, size=64) for norm in ("none", "spectral"))
+    assert not spectral_layers(plain.critics)
+    assert spectral_layers(held.critics)
+    clips = MovingShapes(8).batch(range(8))["video"]
+    spread = [system.critics["video"](clips).std().item() for system in (plain, held)]
+    assert spread[0] > 10 * spread[1]
+
+
 # ---- variants ----
 
 
@@ -158,6 +184,7 @@ def test_both_orders_of_updates_see_the_same_clips_at_first() -> None:
         {"loss": "relativistic", "updates": "alternating"},
         {"conditional": True, "updates": "alternating"},
         {"channels": 1},
+        {"critic_norm": "none", "r1": 1.0, "conditional": True},
     ],
     ids=str,
 )
