@@ -28,6 +28,7 @@ ROWS = {
     "canonical": ["generator=canonical"],
     "paper": [*PAPER, "lr=1e-4", "betas=0.9,0.999", "decay_from=none"],
     "stable": [*PAPER, "lr=2e-4", "betas=0.5,0.999", "decay_from=none"],
+    "stable-spectral": [*PAPER, "critic_norm=spectral", "lr=2e-4", "betas=0.5,0.999", "decay_from=none"],
     "no-diversity": ["diversity=0"],
     "no-contrast": ["contrast=0"],
     "holdout": [],
