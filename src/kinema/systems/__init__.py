@@ -40,6 +40,11 @@ SYSTEMS = {
         layouts="kinema.systems.g3an.convert:LAYOUTS",
         bench="kinema.systems.g3an.bench:jobs",
     ),
+    "vgan": Room(
+        system="kinema.systems.vgan.system:VGAN",
+        presets="kinema.systems.vgan.config:PRESETS",
+        does="noise → video, a moving foreground before a still background",
+    ),
 }
 
 
