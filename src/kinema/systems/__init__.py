@@ -45,6 +45,11 @@ SYSTEMS = {
         presets="kinema.systems.vgan.config:PRESETS",
         does="noise → video, a moving foreground before a still background",
     ),
+    "tgan": Room(
+        system="kinema.systems.tgan.system:TGAN",
+        presets="kinema.systems.tgan.config:PRESETS",
+        does="noise → video, one code for every frame",
+    ),
 }
 
 

@@ -84,8 +84,8 @@ class Request:
 
 _GOOD = Config(
     frames=16,
-    width=16,
-    critic_width=16,
+    width=32,
+    critic_width=32,
     critic_norm="none",
     r1=1.0,
     updates="simultaneous",
@@ -101,7 +101,7 @@ def tiny() -> Preset[Config]:
 
 
 def small() -> Preset[Config]:
-    """Moving shapes, 16 frames of 64x64, with a quarter of the paper's channels; for two CPU cores."""
+    """Moving shapes, 16 frames of 64x64, with half of the paper's channels; for two CPU cores."""
     return Preset(_GOOD, RunSettings(steps=3000, batch=16), "shapes")
 
 

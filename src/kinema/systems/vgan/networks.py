@@ -1,8 +1,7 @@
 """Generator and critic of VGAN: a foreground under a mask, a still background, one critic of clips.
 
-Vondrick et al. 2016 (arXiv:1609.02612), section 2. Where we differ: the two logits of the critic, which only
-their difference matters of, leave it as that difference; 16 frames, other sizes and classes follow by the
-same rule.
+Vondrick et al. 2016 (arXiv:1609.02612). Where we differ: the critic gives the difference of its two logits,
+which is all that cross-entropy reads of them; 16 frames, other sizes and classes follow by the same rule.
 """
 
 from itertools import pairwise
@@ -56,7 +55,7 @@ class Generator(nn.Module):
             return foreground
         mask = self.mask(maps).float().sigmoid()
         background = self.still(z[:, :, None, None]).float().tanh()[:, :, None]  # (B, C, 1, S, S)
-        return Clip(mask * foreground + (1 - mask) * background, foreground, mask, background)  # eq. (2)
+        return Clip(mask * foreground + (1 - mask) * background, foreground, mask, background)
 
 
 class Critic(nn.Module):

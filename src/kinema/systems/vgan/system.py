@@ -87,7 +87,7 @@ class VGAN(System):
     def critic_losses(
         self, real: Tensor, fake: Tensor, label: Tensor | None, penalised: bool
     ) -> dict[str, Tensor]:
-        """-log D(x) - log(1 - D(G(z))), eq. (1), and R1 when its turn has come.
+        """-log D(x) - log(1 - D(G(z))), and R1 when its turn has come.
 
         Real clips (B, C, T, S, S) go through the critic here, `fake` is its logit (B,) of generated ones: its
         batch norm sees them in separate batches.
@@ -102,7 +102,7 @@ class VGAN(System):
         return terms
 
     def generator_losses(self, fake: Tensor, clip: Clip) -> dict[str, Tensor]:
-        """-log D(G(z)) + λ |m|, eq. (3): the mask opens only where it must."""
+        """-log D(G(z)) + λ |m|: the mask opens only where it must."""
         terms = {"fool": ADVERSARIAL[self.config.loss].fool(fake, fake.detach())}
         if clip.mask is not None:
             terms["mask"] = self.config.mask * clip.mask.abs().mean()
