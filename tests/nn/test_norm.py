@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from kinema.nn import norm as norms
 from kinema.nn.norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -18,6 +19,7 @@ from kinema.nn.norm import (
     spectral,
     spectral_layers,
     top_singular_value,
+    without_shift,
 )
 
 SHAPES: dict[type[nn.Module], tuple[int, ...]] = {
@@ -79,6 +81,20 @@ def test_two_processes_normalise_as_one_with_both_halves(tmp_path: Any) -> None:
         torch.testing.assert_close(a[2]["running_var"], norm.running_var, rtol=1e-4, atol=1e-5)
         assert a[2]["num_batches_tracked"] == 2
         assert a[3] == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_norm_without_shift_is_one_whose_shift_is_zero(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, plain, norm = torch.randn(SHAPES[kind]), kind(5), without_shift(kind(5))
+    for of in (plain, norm):
+        nn.init.constant_(of.weight, 1.5)
+    assert [name for name, _ in norm.named_parameters()] == ["weight"]
+    assert torch.equal(norm(x), plain(x))
+    alone = norms.statistics(x)
+    monkeypatch.setattr(norms, "processes", lambda: 2)  # which takes the path that several processes share
+    monkeypatch.setattr(norms, "statistics", lambda x: alone)
+    torch.testing.assert_close(norm(x), plain(x))
+    torch.testing.assert_close(norm(x), 1.5 * norms.F.batch_norm(x, None, None, training=True))
 
 
 LAYERS = [

@@ -109,6 +109,19 @@ class System(nn.Module):
         del batch, progress
         yield from ()
 
+    def after_update(self, player: str, step: int) -> None:
+        """Put the weights of a player back to where they must stay.
+
+        Called without gradients after each of its updates, so that bounds on weights, as Wasserstein critics
+        have them, hold from one update to the next. A step cannot do this: its last update comes after its
+        last line, micro-batches carry it out several times, and an update that is not finite is left out.
+
+        Args:
+            player: the name under which `step` yielded its losses.
+            step: number of the step, from 0.
+        """
+        del player, step
+
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:
         """Fit to its weights what only use depends on, such as the statistics of batch norms.
 

@@ -101,6 +101,8 @@ class Stepper:
                 continue
             for name in update.gradients:
                 apply(training.optimisers[name], self.players[name], self.parameters[name], update, name)
+                with torch.no_grad():
+                    self.system.after_update(name, training.counters.step)
             for name, value in update.values.items():
                 sums.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in sums.items()}, broken

@@ -81,7 +81,8 @@ class _Synchronised(_BatchNorm):
         scale = torch.rsqrt(var + self.eps)
         shift = -mean * scale
         if self.affine:
-            scale, shift = scale * self.weight, shift * self.weight + self.bias
+            scale, shift = scale * self.weight, shift * self.weight
+            shift = shift if self.bias is None else shift + self.bias
         shape = (1, -1, *(1,) * (x.dim() - 2))
         return (x.float() * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
@@ -106,6 +107,15 @@ class BatchNorm2d(_Synchronised, nn.BatchNorm2d):
 
 class BatchNorm3d(_Synchronised, nn.BatchNorm3d):
     """Batch norm of (B, C, T, H, W) over all processes; `affine=False` leaves scale and shift out."""
+
+
+def without_shift(norm: M) -> M:
+    """A batch norm that scales but does not shift; returns the module.
+
+    Older PyTorch has no argument for it.
+    """
+    norm.register_parameter("bias", None)
+    return norm
 
 
 @contextmanager

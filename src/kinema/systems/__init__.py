@@ -40,6 +40,16 @@ SYSTEMS = {
         layouts="kinema.systems.g3an.convert:LAYOUTS",
         bench="kinema.systems.g3an.bench:jobs",
     ),
+    "vgan": Room(
+        system="kinema.systems.vgan.system:VGAN",
+        presets="kinema.systems.vgan.config:PRESETS",
+        does="noise → video, a moving foreground before a still background",
+    ),
+    "tgan": Room(
+        system="kinema.systems.tgan.system:TGAN",
+        presets="kinema.systems.tgan.config:PRESETS",
+        does="noise → video, one code for every frame",
+    ),
 }
 
 

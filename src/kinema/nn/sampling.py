@@ -1,0 +1,39 @@
+"""What generators of clips need where they are used: seeds, the noise that follows from them, and bytes."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinema.core.errors import UsageError
+from kinema.core.results import Pixels
+
+
+def clip_seed(seed: int, index: int) -> int:
+    """The seed of clip `index` of a request: far apart for neighbouring request seeds."""
+    return seed * 1_000_003 + index
+
+
+def check_clips(n: int, seed: int) -> None:
+    """Refuse a number of clips or a seed that cannot be."""
+    if n < 1:
+        raise UsageError(f"n is the number of clips, at least 1, not {n}.")
+    if not 0 <= seed < 2**40:
+        raise UsageError(f"seed is a number from 0 to 2^40, not {seed}.")
+
+
+def codes(draw: Callable[..., Tensor], seeds: Iterable[int], width: int) -> Tensor:
+    """Noise (N, width) from `torch.randn` or `torch.rand`; a row depends on its own seed alone.
+
+    Example:
+        >>> codes(torch.randn, [3, 4], 100).shape
+        torch.Size([2, 100])
+    """
+    return torch.stack([draw(width, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def to_uint8(video: Tensor) -> Pixels:
+    """Video (B, C, T, H, W) in [-1, 1] -> uint8 (B, T, H, W, 3), rounded; grey is repeated."""
+    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
+    return np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy())

@@ -1,0 +1,187 @@
+"""TGAN: the update of the paper, and its use.
+
+Saito, Matsumoto, Saito, "Temporal Generative Adversarial Nets with Singular Value Clipping", ICCV 2017,
+arXiv:1611.06624. Where we differ: in the authors' code the generator moves first in an iteration, and the
+critic then learns from the clips made before that. Here the critic learns first, from clips of the generator
+as it is, and the generator is judged by the critic that has just learned. Losses are means over clips, and
+RMSprop is Adam without momentum. What else differs is an option of `Config` whose default is the paper's.
+"""
+
+from collections.abc import Generator as Steps
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinema.core.errors import UsageError
+from kinema.core.results import Batch, Pixels, Video
+from kinema.core.system import Losses, Player, Progress, System
+from kinema.losses.adversarial import gradient_penalty
+from kinema.nn.norm import cumulative_statistics
+from kinema.nn.sampling import check_clips, clip_seed, codes, to_uint8
+from kinema.systems.tgan import config as settings
+from kinema.systems.tgan.bounds import clip_singular_values, clip_weights
+from kinema.systems.tgan.losses import OBJECTIVES
+from kinema.systems.tgan.networks import Critic, Generator
+
+
+class TGAN(System):
+    """A code becomes a code for every frame, and those become a clip."""
+
+    name = "tgan"
+    Config = settings.Config
+    Request = settings.Request
+    metrics = ("fd_random",)
+    serving = ("generator",)
+
+    def __init__(self, config: settings.Config) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.generator = Generator(config)
+        self.critic = Critic(config)
+
+    def players(self) -> dict[str, Player]:
+        """`critic` and `generator`, which is G0 and G1."""
+        c = self.config
+        return {
+            "critic": Player([self.critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
+            "generator": Player(
+                [self.generator],
+                c.lr,
+                c.betas,
+                ema_halflife_images=c.ema_halflife_images,
+                decay_from=c.decay_from,
+            ),
+        }
+
+    def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
+        """The critic, then the generator; or both at once."""
+        c, real = self.config, batch["video"]
+        penalised = c.r1 > 0 and progress.step % c.r1_every == 0
+        if c.updates == "alternating":
+            with torch.no_grad():
+                fake = self.generator(self.noise(progress))
+            yield {"critic": self.critic_losses(real, self.critic(fake), penalised)}
+            yield {"generator": self.generator_losses(self.critic(self.generator(self.noise(progress))))}
+        else:
+            fake = self.critic(self.generator(self.noise(progress)))
+            critic = self.critic_losses(real, fake, penalised)
+            yield {"critic": critic, "generator": self.generator_losses(fake)}
+
+    def after_update(self, player: str, step: int) -> None:
+        """Bind the critic by what `Config.bound` names."""
+        c = self.config
+        if player != "critic":
+            return
+        if c.bound == "weights":
+            clip_weights(self.critic)
+        elif c.bound == "singular_values" and step % c.bound_every == 0:
+            clip_singular_values(self.critic)
+
+    # ---- the objective ----
+
+    def noise(self, progress: Progress) -> Tensor:
+        """z0 (B, Z), uniform in [-1, 1]."""
+        return 2 * progress.rand(self.config.noise) - 1
+
+    def critic_losses(self, real: Tensor, fake: Tensor, penalised: bool) -> dict[str, Tensor]:
+        """E D(G(z)) - E D(x), or the loss chosen, and R1 when its turn has come.
+
+        Real clips (B, C, T, S, S) go through the critic here, `fake` is its score (B,) of generated ones: its
+        batch norm sees them in separate batches.
+        """
+        c, loss = self.config, OBJECTIVES[self.config.loss]
+        video = real.detach().requires_grad_(penalised)
+        with torch.autocast(video.device.type, enabled=False) if penalised else nullcontext():
+            true = self.critic(video)
+        terms = {"real": loss.true(true), "fake": loss.false(fake, true)}
+        if penalised:
+            terms["r1"] = c.r1 * c.r1_every * gradient_penalty(true, video)
+        return terms
+
+    def generator_losses(self, fake: Tensor) -> dict[str, Tensor]:
+        """- E D(G(z)), or the loss chosen."""
+        return {"fool": OBJECTIVES[self.config.loss].fool(fake, fake.detach())}
+
+    # ---- use ----
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
+    def settle(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Take the statistics of batch norm for the weights as they are, on noise that is always the same."""
+        if not self.config.settled:
+            return
+        with cumulative_statistics(self.generator):
+            for batch in batches:
+                self.generator(self.codes(batch["index"].tolist()))
+
+    def codes(self, seeds: Iterable[int]) -> Tensor:
+        """z0 (N, Z), a row for every seed."""
+        return 2 * codes(torch.rand, seeds, self.config.noise).to(self.device) - 1
+
+    def run(self, request: settings.Request) -> Video | Batch:
+        """Clips, or a walk from one to another."""
+        check_clips(request.n, request.seed)
+        if request.walk and request.n < 2:
+            raise UsageError(f"a walk has at least 2 steps, not n={request.n}.")
+        if request.walk:
+            first, last = self.codes(clip_seed(request.seed, i) for i in (0, 1))
+            z0 = torch.stack([first.lerp(last, i / (request.n - 1)) for i in range(request.n)])
+        else:
+            z0 = self.codes(clip_seed(request.seed, i) for i in range(request.n))
+        clips = [Video(frames, Fraction(self.config.fps)) for frames in self.render(z0)]
+        what = "step" if request.walk else "clip"
+        labels = [f"{what} {i}" for i in range(request.n)]
+        columns = request.n if request.walk else None
+        return clips[0] if request.n == 1 else Batch(clips, labels=labels, columns=columns)
+
+    @torch.no_grad()
+    def render(self, z0: Tensor, batch: int = 16) -> Pixels:
+        """Codes z0 (N, Z) -> clips uint8 (N, T, S, S, 3); each depends on its own code only."""
+        was_training = self.training
+        self.eval()
+        out = [to_uint8(self.generator(part)) for part in z0.split(batch)]
+        self.train(was_training)
+        return np.concatenate(out)
+
+    def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
+        """One clip for every seed: uint8 (N, T, S, S, 3). Captions are not read."""
+        del captions
+        return self.render(self.codes(seeds), batch)
+
+    def preview(self, batch: dict[str, Any]) -> Batch:
+        """Up to sixteen clips, of the same noise every time."""
+        frames = self.render(self.codes(clip_seed(0, i) for i in range(min(16, len(batch["video"])))))
+        return Batch([Video(clip, Fraction(self.config.fps)) for clip in frames])
+
+    def export_module(self) -> tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]:
+        """Both generators as one for ONNX: module, example inputs, names of inputs and outputs."""
+        return self.generator.eval(), (self.codes([0, 1]),), ["noise"], ["video"]
+
+
+def _check(config: settings.Config) -> None:
+    """Refuse what cannot be built or trained, before anything long starts."""
+    c = config
+    if c.frames != 16:
+        raise UsageError(f"TGAN makes clips of 16 frames, not {c.frames}.")
+    if c.size < 16 or c.size % 16:
+        raise UsageError(f"size is a multiple of 16, not {c.size}.")
+    if c.channels not in (1, 3):
+        raise UsageError(f"a clip has 1 or 3 channels, not {c.channels}.")
+    for name in ("noise", "width", "critic_width", "bound_every", "r1_every", "fps"):
+        if getattr(c, name) < 1:
+            raise UsageError(f"{name} is at least 1, not {getattr(c, name)}.")
+    for name in ("lr", "critic_lr", "r1"):
+        value = getattr(c, name)
+        if value is not None and not 0 <= value < float("inf"):
+            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
+    if c.loss == "wasserstein" and c.bound == "none" and not c.r1:
+        raise UsageError("a wasserstein critic grows without end when nothing binds it; set bound or r1.")

@@ -1,0 +1,214 @@
+"""VGAN: the update of the paper, and its use.
+
+Vondrick, Pirsiavash, Torralba, "Generating Videos with Scene Dynamics", NeurIPS 2016, arXiv:1609.02612. What
+differs from the paper is an option of `Config` whose default is the paper's.
+"""
+
+from collections.abc import Generator as Steps
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinema.core.errors import UsageError, nearest
+from kinema.core.results import Batch, Pixels, Video
+from kinema.core.system import Losses, Player, Progress, System
+from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
+from kinema.nn.norm import cumulative_statistics
+from kinema.nn.sampling import check_clips, clip_seed, codes, to_uint8
+from kinema.systems.vgan import config as settings
+from kinema.systems.vgan.networks import Clip, Critic, Generator
+
+
+class VGAN(System):
+    """Noise becomes a clip: something moves before a background that does not."""
+
+    name = "vgan"
+    Config = settings.Config
+    Request = settings.Request
+    metrics = ("fd_random",)
+    serving = ("generator",)
+
+    def __init__(self, config: settings.Config) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.generator = Generator(config)
+        self.critic = Critic(config)
+
+    @classmethod
+    def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
+        """Take the classes from the captions of the data."""
+        return replace(config, classes=tuple(data.captions)) if config.conditional else config
+
+    def players(self) -> dict[str, Player]:
+        """`critic` and `generator`."""
+        c = self.config
+        return {
+            "critic": Player([self.critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
+            "generator": Player(
+                [self.generator],
+                c.lr,
+                c.betas,
+                ema_halflife_images=c.ema_halflife_images,
+                decay_from=c.decay_from,
+            ),
+        }
+
+    def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
+        """The critic, then the generator; or both at once."""
+        c, real = self.config, batch["video"]
+        penalised = c.r1 > 0 and progress.step % c.r1_every == 0
+        label = self.one_hot(batch["caption"]) if c.conditional else None
+        if c.updates == "alternating":
+            with torch.no_grad():
+                fake = self.make(progress.randn(c.noise), label).video
+            yield {"critic": self.critic_losses(real, self.critic(fake, label), label, penalised)}
+            clip = self.make(progress.randn(c.noise), label)
+            yield {"generator": self.generator_losses(self.critic(clip.video, label), clip)}
+        else:
+            clip = self.make(progress.randn(c.noise), label)
+            fake = self.critic(clip.video, label)
+            critic = self.critic_losses(real, fake, label, penalised)
+            yield {"critic": critic, "generator": self.generator_losses(fake, clip)}
+
+    def make(self, z: Tensor, label: Tensor | None) -> Clip:
+        """Noise (B, Z) and one-hot classes (B, K) -> clips."""
+        made = self.generator(z, label) if self.config.conditional else self.generator(z)
+        return Clip(made) if isinstance(made, Tensor) else Clip(*made)
+
+    # ---- the objective ----
+
+    def critic_losses(
+        self, real: Tensor, fake: Tensor, label: Tensor | None, penalised: bool
+    ) -> dict[str, Tensor]:
+        """-log D(x) - log(1 - D(G(z))), and R1 when its turn has come.
+
+        Real clips (B, C, T, S, S) go through the critic here, `fake` is its logit (B,) of generated ones: its
+        batch norm sees them in separate batches.
+        """
+        c, loss = self.config, ADVERSARIAL[self.config.loss]
+        video = real.detach().requires_grad_(penalised)
+        with torch.autocast(video.device.type, enabled=False) if penalised else nullcontext():
+            true = self.critic(video, label)
+        terms = {"real": loss.true(true), "fake": loss.false(fake, true)}
+        if penalised:
+            terms["r1"] = c.r1 * c.r1_every * gradient_penalty(true, video)
+        return terms
+
+    def generator_losses(self, fake: Tensor, clip: Clip) -> dict[str, Tensor]:
+        """-log D(G(z)) + λ |m|: the mask opens only where it must."""
+        terms = {"fool": ADVERSARIAL[self.config.loss].fool(fake, fake.detach())}
+        if clip.mask is not None:
+            terms["mask"] = self.config.mask * clip.mask.abs().mean()
+        return terms
+
+    def one_hot(self, labels: Sequence[str]) -> Tensor:
+        """Names of classes -> (B, K)."""
+        classes = self.config.classes
+        for label in labels:
+            if label not in classes:
+                raise UsageError(f"no class is called '{label}'; nearest: {nearest(label, classes)}.")
+        which = torch.tensor([classes.index(label) for label in labels], device=self.device)
+        return nn.functional.one_hot(which, len(classes)).float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
+    # ---- use ----
+
+    def settle(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Take the statistics of batch norm for the weights as they are, on noise that is always the same."""
+        if not self.config.settled:
+            return
+        with cumulative_statistics(self.generator):
+            for batch in batches:
+                self.clips(batch["index"].tolist(), batch["caption"])
+
+    def clips(self, seeds: Sequence[int], captions: Sequence[str]) -> Clip:
+        """The clips of B seeds and classes; classes are not read by weights without them."""
+        label = self.one_hot(captions) if self.config.conditional else None
+        return self.make(codes(torch.randn, seeds, self.config.noise).to(self.device), label)
+
+    def run(self, request: settings.Request) -> Video | Batch:
+        """Clips, or one of the parts that they are composed of."""
+        c = self.config
+        check_clips(request.n, request.seed)
+        if c.streams == "one" and request.part != "video":
+            raise UsageError(
+                f"these weights have one stream, so there is no {request.part}; part=video works."
+            )
+        if c.conditional and request.label not in c.classes:
+            given = "none was given" if request.label is None else f"not '{request.label}'"
+            close = nearest(request.label or "", c.classes)
+            raise UsageError(f"label is a class, {given}; nearest: {close}.")
+        if request.label is not None and not c.conditional:
+            raise UsageError("these weights were trained without classes, so label cannot be chosen.")
+        seeds = [clip_seed(request.seed, i) for i in range(request.n)]
+        made = self.generate([request.label or ""] * request.n, seeds, part=request.part)
+        clips = [Video(frames, Fraction(c.fps)) for frames in made]
+        labels = [f"{request.part} {i}" for i in range(request.n)]
+        return clips[0] if request.n == 1 else Batch(clips, labels=labels)
+
+    @torch.no_grad()
+    def generate(
+        self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16, part: str = "video"
+    ) -> Pixels:
+        """One clip for every seed: uint8 (N, T, S, S, 3); each depends on its own seed (and class) only.
+
+        Captions are the classes, and are not read by weights without classes. `part` is as in `Request`.
+        """
+        was_training = self.training
+        self.eval()
+        out = []
+        for start in range(0, len(seeds), batch):
+            some = slice(start, start + batch)
+            out.append(to_uint8(shown(self.clips(seeds[some], captions[some]), part)))
+        self.train(was_training)
+        return np.concatenate(out)
+
+    def preview(self, batch: dict[str, Any]) -> Batch:
+        """Up to sixteen clips, of the batch's classes if there are any; the same noise every time."""
+        said = list(batch["caption"])[:16]
+        frames = self.generate(said, [clip_seed(0, i) for i in range(len(said))])
+        labels = said if self.config.conditional else []
+        return Batch([Video(clip, Fraction(self.config.fps)) for clip in frames], labels=labels)
+
+    def export_module(self) -> tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]:
+        """The generator for ONNX: module, example inputs, names of inputs and outputs."""
+        c, given, names = self.config, [codes(torch.randn, [0, 1], self.config.noise)], ["noise"]
+        if c.conditional:
+            given, names = [*given, self.one_hot([c.classes[0], c.classes[-1]])], ["noise", "class"]
+        outputs = ["video", "foreground", "mask", "background"] if c.streams == "two" else ["video"]
+        return self.generator.eval(), tuple(x.to(self.device) for x in given), names, outputs
+
+
+def shown(clip: Clip, part: str) -> Tensor:
+    """What `Request.part` names, as video (B, C, T, S, S) in [-1, 1]; a mask is black where it is closed."""
+    found: Tensor = getattr(clip, part)
+    return (2 * found - 1 if part == "mask" else found).expand(-1, -1, clip.video.shape[2], -1, -1)
+
+
+def _check(config: settings.Config) -> None:
+    """Refuse what cannot be built or trained, before anything long starts."""
+    c = config
+    if c.size < 16 or c.frames < 16 or c.size % 16 or c.frames % 16:
+        raise UsageError(f"size and frames are multiples of 16, not {c.size} and {c.frames}.")
+    if c.channels not in (1, 3):
+        raise UsageError(f"a clip has 1 or 3 channels, not {c.channels}.")
+    for name in ("noise", "width", "critic_width", "class_code", "r1_every", "fps"):
+        if getattr(c, name) < 1:
+            raise UsageError(f"{name} is at least 1, not {getattr(c, name)}.")
+    for name in ("lr", "critic_lr", "mask", "r1"):
+        value = getattr(c, name)
+        if value is not None and not 0 <= value < float("inf"):
+            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
+    if c.conditional and not c.classes:
+        raise UsageError("a conditional system needs classes: captions in its training data.")
