@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.core.errors import UsageError
+from kinema.core.errors import UsageError, check_seed
 from kinema.core.results import Pixels
 
 
@@ -19,8 +19,7 @@ def check_clips(n: int, seed: int) -> None:
     """Refuse a number of clips or a seed that cannot be."""
     if n < 1:
         raise UsageError(f"n is the number of clips, at least 1, not {n}.")
-    if not 0 <= seed < 2**40:
-        raise UsageError(f"seed is a number from 0 to 2^40, not {seed}.")
+    check_seed(seed)
 
 
 def codes(draw: Callable[..., Tensor], seeds: Iterable[int], width: int) -> Tensor:
@@ -34,6 +33,6 @@ def codes(draw: Callable[..., Tensor], seeds: Iterable[int], width: int) -> Tens
 
 
 def to_uint8(video: Tensor) -> Pixels:
-    """Video (B, C, T, H, W) in [-1, 1] -> uint8 (B, T, H, W, 3), rounded; grey is repeated."""
-    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
-    return np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy())
+    """Video (..., C, T, H, W) in [-1, 1] -> uint8 (..., T, H, W, 3), rounded; grey is repeated."""
+    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().movedim(-4, -1).cpu()
+    return np.ascontiguousarray(pixels.expand(*pixels.shape[:-1], 3).numpy())

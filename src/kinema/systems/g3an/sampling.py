@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kinema.core.errors import UsageError, check_seed, nearest
+from kinema.nn.sampling import clip_seed
 from kinema.systems.g3an.config import Config, Request
 
 
@@ -80,11 +81,6 @@ def path(start: Tensor, end: Tensor | None, steps: int) -> Tensor:
         return start.expand(steps, *start.shape)
     angle = torch.linspace(0, torch.pi / 2, steps).view(-1, *(1,) * start.dim())
     return angle.cos() * start + angle.sin() * end
-
-
-def clip_seed(seed: int, index: int) -> int:
-    """The seed of code `index` of a request: far apart for neighbouring request seeds."""
-    return seed * 1_000_003 + index
 
 
 def time_steps(frames: int) -> int:

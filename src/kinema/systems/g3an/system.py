@@ -22,6 +22,7 @@ from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
+from kinema.nn.sampling import to_uint8
 from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
@@ -189,7 +190,7 @@ class G3AN(System):
             for _, alike in groupby(part, lambda i: clips[i].zm.shape):
                 rows = list(alike)
                 label = () if labels is None else (self.one_hot([labels[i] for i in rows]),)
-                out += to_uint8(self.generator(*self.stacked([clips[i] for i in rows]), *label))
+                out.extend(to_uint8(self.generator(*self.stacked([clips[i] for i in rows]), *label)))
         self.train(was_training)
         return out
 
@@ -252,12 +253,6 @@ def keeping_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
-
-
-def to_uint8(video: Tensor) -> list[Pixels]:
-    """Video (B, C, T, H, W) in [-1, 1] -> B clips uint8 (T, H, W, 3), rounded; grey is repeated."""
-    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
-    return list(np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy()))
 
 
 def _check(config: settings.Config) -> None:

@@ -12,6 +12,7 @@ from kinema.core.errors import UsageError
 from kinema.core.results import Pixels
 from kinema.data.layout import STILL
 from kinema.media import read_image
+from kinema.nn.sampling import to_uint8
 
 MOST_BYTES = 2**31
 """of all frames of a request together"""
@@ -45,12 +46,6 @@ def check_memory(photos: dict[str, Pixels], length: int) -> None:
 def to_tensor(photo: Pixels) -> Tensor:
     """uint8 (..., S, S, 3) -> float (..., 3, S, S) in [-1, 1]."""
     return torch.from_numpy(photo.astype(np.float32) / 127.5 - 1).movedim(-1, -3)
-
-
-def to_uint8(clip: Tensor) -> Pixels:
-    """Clip (..., 3, T, S, S) in [-1, 1] -> uint8 (..., T, S, S, 3), rounded."""
-    pixels = clip.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
-    return np.ascontiguousarray(pixels.movedim(-4, -1).numpy())
 
 
 def fade(clip: Tensor, frames: int) -> Tensor:

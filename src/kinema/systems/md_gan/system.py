@@ -22,10 +22,11 @@ from kinema.core.system import Losses, Player, Progress, System
 from kinema.data.prepare import squash
 from kinema.losses.adversarial import ADVERSARIAL
 from kinema.nn.norm import cumulative_statistics
+from kinema.nn.sampling import to_uint8
 from kinema.systems.md_gan import config as settings
 from kinema.systems.md_gan.losses import Ranking, content, ranking
 from kinema.systems.md_gan.networks import Critic, Generator, Judged, Stage, repeat
-from kinema.systems.md_gan.photo import check_memory, fade, paste, read_photos, to_tensor, to_uint8
+from kinema.systems.md_gan.photo import check_memory, fade, paste, read_photos, to_tensor
 
 LENGTHS = range(2, 1001)
 OBJECTIVE = ADVERSARIAL["log"]

@@ -19,6 +19,7 @@ from kinema.core.errors import UsageError, check_seed
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import gradient_penalty
+from kinema.nn.sampling import clip_seed, to_uint8
 from kinema.systems.tgans_c import config as settings
 from kinema.systems.tgans_c.generators import GENERATORS, VGAN
 from kinema.systems.tgans_c.losses import (
@@ -252,17 +253,6 @@ class TGANsC(System):
         """The generator for ONNX: module, example inputs, names of inputs and outputs."""
         z, s = self.noise([0, 1]), torch.zeros(2, self.config.sentence, device=self.device)
         return self.generator.eval(), (z, s), ["noise", "sentence"], ["video"]
-
-
-def clip_seed(seed: int, index: int) -> int:
-    """The seed of clip `index` of a request: far apart for neighbouring request seeds."""
-    return seed * 1_000_003 + index
-
-
-def to_uint8(video: Tensor) -> Pixels:
-    """Video (B, C, T, H, W) in [-1, 1] -> uint8 (B, T, H, W, 3), rounded; grey is repeated."""
-    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
-    return np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy())
 
 
 def _check(config: settings.Config) -> None:
