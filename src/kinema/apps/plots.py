@@ -59,7 +59,7 @@ def bars(title: str, rows: list[dict[str, Any]], runs: Sequence[str]) -> str:
     """One row a line and one number a column, at most four columns side by side."""
     numbers = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     names = [_short(f"{row['name']} ({row['samples']})") for row in rows]
-    left = 16 + 7 * max(map(len, names))
+    left = 24 + 7 * max(map(len, names))
     parts, top = [_text(12, 22, title, weight=600)], HEAD + 8
     for start in range(0, len(numbers), ACROSS):
         parts += [_text(12, top + HEAD + ROW * i + 15, name) for i, name in enumerate(names)]
@@ -76,7 +76,7 @@ def _column(x: int, y: int, number: str, rows: list[dict[str, Any]], runs: Seque
     own = [abs(v) for row, v in zip(rows, values, strict=True) if v is not None and row["name"] in runs]
     longest = min(max(known, default=0), 2 * max(own, default=0)) or max(known, default=0) or 1.0
     below = -min([0.0, *(v for v in values if v is not None)])
-    room = CELL - 74  # beside the value
+    room = CELL - 84  # beside the value
     scale = room / (longest + min(below, longest))
     zero = x + min(below, longest) * scale
     parts = [_text(x, y + 18, number, "soft")]

@@ -39,7 +39,12 @@ def acd(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row]:
     real, sets = compared(system, data, n, seed, log)
     sets["real, frozen"] = frozen(sets["real, held out"])
     moves = float(motion(real).mean())
-    protocol = {"metric": "ACD-C", "colours": "0 to 255", "pairs": "all", "motion": "0 to 255 a frame"}
+    protocol: dict[str, Any] = {
+        "metric": "ACD-C",
+        "colours": "0 to 255",
+        "pairs": "all",
+        "motion": "0 to 255 a frame",
+    }
     protocol |= {"data": data.describe, "reference_clips": len(real), "clip_seed": seed}
     rows = []
     for name, clips in sets.items():

@@ -125,11 +125,11 @@ class I3DExtractor:
                 (as that of StyleGAN-V) is told by them what to do.
             inside: leave scaling and resizing to such a module.
         """
-        self.scripted = isinstance(given.content, torch.jit.ScriptModule)
-        self.net: Any = given.content if self.scripted else filled(I3D(), given, "an I3D of Kinetics-400")
-        self.net.eval()
+        self.scripted = isinstance(given.content, nn.Module)
+        net: Any = given.content if self.scripted else filled(I3D(), given, "an I3D of Kinetics-400")
         flags = {"rescale", "resize", "return_features"}
-        known = {a.name for a in self.net.forward.schema.arguments} if self.scripted else set()
+        known = {a.name for a in net.forward.schema.arguments} if self.scripted else set()
+        self.net: Any = net.eval()
         self.flagged = flags <= known
         self.inside, self.file = inside and self.flagged, given.file
         self.facts = {"i3d": given.sha256, "read_as": "TorchScript" if self.scripted else "state dict"}

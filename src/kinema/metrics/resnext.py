@@ -103,7 +103,7 @@ def prepared(clips: Clips) -> Tensor:
     start = (clips.shape[1] - FRAMES) // 2
     frames = np.ascontiguousarray(clips[:, start : start + FRAMES])
     small = [Image.fromarray(f).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for f in _flat(frames)]
-    pixels = np.stack([np.asarray(picture, np.float32) for picture in small]) - np.float32(MEAN)
+    pixels = np.stack([np.asarray(picture, np.float32) for picture in small]) - np.array(MEAN, np.float32)
     video = torch.from_numpy(pixels).unflatten(0, (len(clips), FRAMES))  # (B, T, H, W, 3)
     return video.permute(0, 4, 1, 2, 3).contiguous()
 
