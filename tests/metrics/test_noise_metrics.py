@@ -1,5 +1,7 @@
 """ACD-C with its motion, and the distance to training clips: what they must see and must not be fooled by."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,19 @@ def test_rows_and_protocol_of_the_nearest_clip() -> None:
     assert rows["maker"].protocol["training"] == 150
     assert rows["maker"].protocol["trained_on"] == TRAIN.describe
     assert small(HELD_OUT.pixels([0])).shape == (1, 3 * 16 * 16 * 16)
+
+
+def test_a_system_without_classes_needs_no_captions() -> None:
+    class Silent:
+        captions = ()
+        describe = "silent"
+        pixels = staticmethod(HELD_OUT.pixels)
+
+        def __len__(self) -> int:
+            return len(HELD_OUT)
+
+    maker, options = Maker(HELD_OUT.pixels), {"n": 60, "seed": 0, "log": lambda text: None}
+    with pytest.raises(DataError, match="asked by captions"):
+        acd(maker, Silent(), **options)
+    maker.config = SimpleNamespace(conditional=False)
+    assert acd(maker, Silent(), **options)[0].metrics["motion to real"] == pytest.approx(1)
