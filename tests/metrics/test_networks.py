@@ -214,13 +214,16 @@ def test_video_fid_is_against_all_training_clips(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(resnext, "ResNeXt101", Small)
     train, said = MovingShapes(70, size=16), []
     file = Foreign("r.pth", "77", {"state_dict": Small().state_dict()})
-    rows = resnext.video_fid(Shown(DATA), DATA, resnext=file, train=lambda: train, **options(said))
+    rows = resnext.video_fid(
+        Shown(DATA), DATA, n=30, seed=0, log=said.append, resnext=file, train=lambda: train
+    )
     assert [row.name for row in rows] == ["shown", "real, held out", "real, frozen"]
     assert rows[0].protocol["reference_clips"] == 70
     assert rows[0].protocol["resnext"] == "77"
-    assert rows[0].samples == 12
+    assert [row.samples for row in rows] == [30, 24, 24]  # as many as asked for, and all there are
     extractor = resnext.ResNeXtExtractor(file)
-    features = [extractor.extract(s.pixels(range(m)))[0] for s, m in ((train, 70), (DATA, 12))]
+    made = DATA.pixels([i % 24 for i in range(30)])
+    features = [extractor.extract(clips)[0] for clips in (train.pixels(range(70)), made)]
     assert rows[0].metrics["video FID"] == pytest.approx(frechet_distance(*features), rel=1e-6)
 
 

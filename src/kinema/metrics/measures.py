@@ -106,10 +106,15 @@ def compared(system: Any, data: Any, n: int, seed: int, log: Log) -> tuple[Clips
     m = len(first)
     if m < n:
         log(f"{len(data)} held-out clips give two halves of {m}: {m} samples are taken, not {n}")
-    fake = _generate(system, _captions(system, data, m), seed, log)
     real, other = data.pixels(first), data.pixels(second)
-    _same_shape(fake, real)
-    return real, {system.name: fake, "real, held out": other}
+    return real, {system.name: generated(system, data, m, seed, log), "real, held out": other}
+
+
+def generated(system: Any, data: Any, n: int, seed: int, log: Log) -> Clips:
+    """Clips that the system makes of the captions of the set in turn; of the shape of its clips."""
+    fake = _generate(system, _captions(system, data, n), seed, log)
+    _same_shape(fake, data.pixels(range(1)))
+    return fake
 
 
 def frozen(clips: Clips) -> Clips:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from kinema.core.errors import UsageError
 from kinema.metrics.features import Extracted, known_features
 from kinema.metrics.foreign import Clips, Foreign, filled, rgb
-from kinema.metrics.measures import Log, compared, frechet_rows, frozen
+from kinema.metrics.measures import Log, frechet_rows, frozen, generated
 from kinema.metrics.report import Row
 
 WIDTH, SIDE, FRAMES, GROUPS, CHUNK = 2048, 112, 16, 32, 4
@@ -119,8 +119,9 @@ def video_fid(
     extractor, training = ResNeXtExtractor(resnext), train()
     if n != USUAL:
         log(f"video FID is usually of {USUAL} clips; compare this one with others of as many clips only")
-    _, sets = compared(system, data, n, seed, log)
-    sets["real, frozen"] = frozen(sets["real, held out"])
+    other = data.pixels(range(min(n, len(data))))
+    sets = {system.name: generated(system, data, n, seed, log), "real, held out": other}
+    sets["real, frozen"] = frozen(other)
     pieces = [range(i, min(i + PIECE, len(training))) for i in range(0, len(training), PIECE)]
     reference = []
     for rows in pieces:
