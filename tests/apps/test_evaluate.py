@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -58,6 +59,92 @@ def test_a_duel_of_equal_runs_is_a_tie(kinema, run: Path, trained: Path) -> None
     assert (metrics["winner"], metrics["r_test"], metrics["r_samples"]) == (0, 1.0, 1.0)
     assert kinema("evaluate", run, "--against", trained, *SMALL).out.endswith(": a tie\n")
     assert not (run / "scores.json").exists()
+
+
+@pytest.fixture
+def other(kinema) -> Path:
+    """A run with other weights."""
+    command = ("train", "fake-gan", "--preset", "tiny", "--out", "b", "--set", "seed=3", "steps=2")
+    assert kinema(*command).code == 0
+    return Path("b")
+
+
+def test_several_runs_stand_in_one_table_on_the_same_clips(kinema, run: Path, other: Path) -> None:
+    said = kinema("evaluate", run, other, *SMALL, "--json", "--out", "deep/both.json")
+    assert said.code == 0, said.err
+    facts = json.loads(said.out)
+    rows = {row["name"]: row for row in facts["rows"]}
+    assert list(rows) == [str(run), "b", "real, held out", "real, frozen", "noise"]
+    assert {row["samples"] for row in rows.values()} == {12}
+    assert rows[str(run)]["metrics"] != rows["b"]["metrics"]
+    assert rows["b"]["protocol"]["run"] == "b"
+    single = json.loads(kinema("evaluate", other, *SMALL, "--json").out)["rows"]
+    assert [row["metrics"] for row in single] == [rows[k]["metrics"] for k in list(rows)[1:]]
+    assert json.loads(Path("deep/both.json").read_text()) == facts
+    pictures = {path.name: path.read_text() for path in Path("deep").glob("*.svg")}
+    assert set(pictures) == {"both-fd-pixels.svg", "both-fd-pixels-by-samples.svg"}
+    for text in pictures.values():
+        assert ElementTree.fromstring(text).tag.endswith("svg")
+        assert ">b" in text
+    assert not (run / "scores.json").exists()
+
+
+def test_a_single_run_is_drawn_too(kinema, run: Path) -> None:
+    assert kinema("evaluate", run, *SMALL, "--out", "one.json").code == 0
+    assert "fake-gan (12)" in Path("one-fd-pixels.svg").read_text()
+    assert (run / "scores.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("{run}", "{run}"), "named twice"),
+        (("{run}", "small"), "different shapes (frames, size, channels)"),
+        (("{run}", "{trained}", "--against", "{run}"), "take one RUN"),
+        (("{run}", "--against", "{trained}", "--out", "x.json"), "--out keeps scores"),
+        ((), "name a run"),
+    ],
+)
+def test_comparisons_that_cannot_be(kinema, run: Path, trained: Path, args, words: str) -> None:
+    if "small" in args:
+        kinema("train", "fake-gan", "--preset", "tiny", "--out", "small", "--set", "steps=1", "size=8")
+    said = kinema("evaluate", *(arg.format(run=run, trained=trained) for arg in args))
+    assert said.code == 2
+    assert words in said.err
+
+
+def test_networks_that_cannot_be_shipped_are_asked_for(kinema, run: Path) -> None:
+    said = kinema("evaluate", run, *SMALL, "--metrics", "fvd")
+    assert (said.code, "name its file with --i3d" in said.err) == (2, True)
+    assert "there is no file" in kinema("evaluate", run, "--metrics", "fvd", "--i3d", "none.pt").err
+
+
+def test_nothing_in_a_hostile_network_is_run(kinema, run: Path, tmp_path: Path) -> None:
+    hostile = sys.modules["fake_room"].Hostile(tmp_path / "made")
+    torch.save({"state_dict": hostile}, "hostile.pth")
+    for metric, flag in (("fvd", "--i3d"), ("video_fid", "--resnext")):
+        said = kinema("evaluate", run, *SMALL, "--metrics", metric, flag, "hostile.pth")
+        assert said.code == 1
+        assert "nothing in it was run" in said.err
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_dict_that_is_no_i3d_is_named(kinema, run: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, "other.pth")
+    said = kinema("evaluate", run, *SMALL, "--metrics", "fvd", "--i3d", "other.pth")
+    assert said.code == 1
+    assert "lacks 'Conv3d_1a_7x7.conv3d.weight'" in said.err
+    assert "not an I3D of Kinetics-400" in said.err
+
+
+def test_training_clips_are_opened_for_those_who_ask(kinema, run: Path) -> None:
+    said = kinema("evaluate", run, *SMALL, "--metrics", "nearest_training", "--metrics", "acd", "--json")
+    assert said.code == 0, said.err
+    rows = {(row["protocol"]["metric"], row["name"]): row for row in json.loads(said.out)["rows"]}
+    memory = rows["nearest training clip", "training clips"]
+    assert memory["metrics"] == {"nearest ratio": 0, "copies": 1}
+    assert "split train" in memory["protocol"]["trained_on"]
+    assert rows["ACD-C", "real, frozen"]["metrics"] == {"ACD-C": 0, "motion": 0, "motion to real": 0}
 
 
 @pytest.fixture

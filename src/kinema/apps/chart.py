@@ -14,12 +14,27 @@ COLOURS = 6
 
 def chart(title: str, series: Mapping[str, Points], unit: str = "step") -> str:
     """Named series over steps or another unit, each with its last value; what is not finite is left out."""
-    clean = {name: [p for p in points if math.isfinite(p[1])] for name, points in series.items()}
-    clean = {name: points for name, points in clean.items() if points}
+    clean = finite(series)
     if not clean:
         return ""
-    last = max(1.0, *(x for points in clean.values() for x, _ in points))
-    low, high = span([y for points in clean.values() for _, y in points])
+    keys = [
+        f'<span class="key k{i % COLOURS}">{text(name)} <b>{points[-1][1]:.3g}</b></span>'
+        for i, (name, points) in enumerate(clean.items())
+    ]
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}"'
+    return figure(f"<svg {box}>{lines(clean, unit)}</svg>", f"<b>{text(title)}</b><br>{''.join(keys)}")
+
+
+def finite(series: Mapping[str, Points]) -> dict[str, Points]:
+    """The series without points that are not finite, and without series that are nothing else."""
+    clean = {name: [p for p in points if math.isfinite(p[1])] for name, points in series.items()}
+    return {name: points for name, points in clean.items() if points}
+
+
+def lines(series: Mapping[str, Points], unit: str) -> str:
+    """The inner SVG of a chart, WIDTH × HEIGHT; at least one series, all finite."""
+    last = max(1.0, *(x for points in series.values() for x, _ in points))
+    low, high = span([y for points in series.values() for _, y in points])
 
     def place(x: float, y: float) -> str:
         across = LEFT + x / last * (WIDTH - LEFT - 8)
@@ -27,15 +42,10 @@ def chart(title: str, series: Mapping[str, Points], unit: str = "step") -> str:
         return f"{across:.1f},{HEIGHT - FOOT - up:.1f}"
 
     parts = [_grid(place(0, y), place(last, y), y) for y in (low, (low + high) / 2, high)]
-    for i, points in enumerate(clean.values()):
+    for i, points in enumerate(series.values()):
         parts.append(f'<path class="s{i % COLOURS}" d="M{" ".join(place(x, y) for x, y in thin(points))}"/>')
     parts.append(f'<text x="{WIDTH - 8}" y="{HEIGHT - 4}" text-anchor="end">{unit} {last:g}</text>')
-    keys = [
-        f'<span class="key k{i % COLOURS}">{text(name)} <b>{points[-1][1]:.3g}</b></span>'
-        for i, (name, points) in enumerate(clean.items())
-    ]
-    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(title)}"'
-    return figure(f"<svg {box}>{''.join(parts)}</svg>", f"<b>{text(title)}</b><br>{''.join(keys)}")
+    return "".join(parts)
 
 
 def _grid(start: str, end: str, value: float) -> str:

@@ -95,7 +95,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _read_pickle(path: Path) -> Any:
-    if _is_torchscript(path):
+    if is_torchscript(path):
         raise WeightsError(
             f"{path} is a TorchScript program, not a dict of weights: refused, nothing in it was run."
         )
@@ -122,7 +122,7 @@ def _read_pickle(path: Path) -> Any:
         ) from None
 
 
-def _is_torchscript(path: Path) -> bool:
+def is_torchscript(path: Path) -> bool:
     """Whether the archive holds code, which reading it would compile."""
     if not zipfile.is_zipfile(path):
         return False

@@ -41,7 +41,7 @@ VERBS = {
         "train; the same command resumes",
     ),
     "evaluate": Verb(
-        "kinema.apps.evaluate:main", "evaluate DIR [--against DIR]", "scores, with samples and protocol"
+        "kinema.apps.evaluate:main", "evaluate DIR …", "scores of runs side by side, with protocol"
     ),
     "bench": Verb("kinema.apps.bench:main", "bench NAME", "speed: the paper's path against the default path"),
     "export": Verb(

@@ -1,5 +1,9 @@
-"""`kinema evaluate`: scores with samples and protocol; with --against, a duel of two runs."""
+"""`kinema evaluate`: scores with samples and protocol, of one run or of several beside each other.
 
+With --against, a duel of two runs.
+"""
+
+import hashlib
 import importlib
 import json
 from collections.abc import Sequence
@@ -11,9 +15,11 @@ import tyro
 
 from kinema.apps import options, ranking, say, weights
 from kinema.apps.loading import Loaded, load
+from kinema.apps.plots import write_plots
 from kinema.apps.report import SCORES, last_step, read_lines, write_report
+from kinema.apps.run import check_writable
 from kinema.apps.train import open_data
-from kinema.core.errors import DataError, UsageError, check_seed, nearest
+from kinema.core.errors import DataError, UsageError, WeightsError, check_seed, nearest
 from kinema.core.files import write_text
 
 BATCH = 50
@@ -21,10 +27,10 @@ BATCH = 50
 
 @dataclass(frozen=True)
 class Options:
-    """Score a run, or bundled weights, on clips that they have not seen."""
+    """Score runs, or bundled weights, on clips that they have not seen."""
 
-    run: tyro.conf.Positional[str]
-    """run folder or bundled name"""
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """run folders or bundled names; several are scored on the same clips, seeds and counts, in one table"""
     metrics: tuple[str, ...] = ()
     """names of metrics, repeatable; default: those of the system that the clips allow"""
     n: int = 1000
@@ -33,8 +39,14 @@ class Options:
     """of the noise and of the choice of clips"""
     data: str | None = None
     """real clips to compare with; default: the validation part of the training data"""
+    i3d: Path | None = None
+    """network of FVD, which cannot be shipped: I3D as a TorchScript file or as a state dict"""
+    resnext: Path | None = None
+    """network of video FID, which cannot be shipped: a checkpoint of 3-D ResNeXt-101"""
     against: tuple[str, ...] = ()
     """another run, repeatable: who wins by the generative adversarial metric"""
+    out: Path | None = None
+    """write the rows as JSON into this file, and pictures of them beside it (SVG)"""
     ranking: Path | None = None
     """write into this folder a page on which people rank clips of the runs blindly"""
     questions: int = 20
@@ -55,9 +67,12 @@ def main(args: list[str]) -> int:
             f"n is at least 2 clips and questions at least 1, not {flags.n} and {flags.questions}."
         )
     check_seed(flags.seed)
+    first = one_run(flags)
     if flags.answers:
-        return ranking.score(Path(flags.run), flags)
-    loaded = load(flags.run, device=flags.device)
+        return ranking.score(Path(first), flags)
+    if flags.out:
+        check_writable(flags.out)
+    loaded = load(first, device=flags.device)
     data = real_clips(loaded, flags.data)
     if flags.ranking:
         return ranking.write(loaded, flags.against, data, flags)
@@ -67,11 +82,56 @@ def main(args: list[str]) -> int:
         rows = [duel(loaded, load(other, device=flags.device), data, flags) for other in flags.against]
         say.result(to_json(rows), duel_text(rows, loaded.weights, flags.against), flags.json)
         return 0
-    rows = scores(loaded, data, flags)
+    runs = [loaded, *(load(other, device=flags.device) for other in flags.runs[1:])]
+    check_alike(runs)
+    rows = scores(runs, data, flags)
     facts = to_json(rows)
-    keep(flags.run, facts)
+    if len(runs) == 1:
+        keep(first, facts)
+    if flags.out:
+        write(facts, [run.weights for run in runs] if len(runs) > 1 else [loaded.name], flags.out)
     say.result(facts, table(rows), flags.json)
     return 0
+
+
+def one_run(flags: Options) -> str:
+    """The first run; what is asked of a single one is not asked of several."""
+    if not flags.runs:
+        raise UsageError("name a run, for example `kinema evaluate runs/a`.")
+    if len(flags.runs) > 1 and (flags.against or flags.ranking or flags.answers):
+        raise UsageError(
+            "--against, --ranking and --answers take one RUN; several are compared without them."
+        )
+    if flags.out and (flags.against or flags.ranking or flags.answers):
+        raise UsageError("--out keeps scores; it does not go with --against, --ranking and --answers.")
+    return flags.runs[0]
+
+
+def check_alike(runs: Sequence[Loaded]) -> None:
+    """Refuse to compare a run with itself, or runs whose clips differ in shape."""
+    names = [run.weights for run in runs]
+    if len(set(names)) < len(names):
+        raise UsageError("a comparison is of different runs; one was named twice.")
+    shapes = {run.weights: shape_of(run) for run in runs}
+    if len(set(shapes.values())) > 1:
+        said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise UsageError(f"the runs make clips of different shapes (frames, size, channels): {said}.")
+    sets = {json.dumps((run.about.get("data") or {}).get("hash")) for run in runs}
+    if len(sets) > 1:
+        say.remark("warning: the runs were trained on different data; the clips are those of the first.")
+
+
+def shape_of(run: Loaded) -> tuple[Any, ...]:
+    """Frames, size and channels of its clips."""
+    return tuple(getattr(run.system.config, name, None) for name in ("frames", "size", "channels"))
+
+
+def write(facts: dict[str, Any], runs: Sequence[str], out: Path) -> None:
+    """The rows as a file, and their pictures beside it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, json.dumps(facts, indent=1) + "\n")
+    pictures = write_plots(facts["rows"], runs, out)
+    say.remark(f"{out} and beside it {', '.join(path.name for path in pictures)}")
 
 
 def real_clips(loaded: Loaded, where: str | None) -> Any:
@@ -99,11 +159,15 @@ def trained_hash(loaded: Loaded, data: Any) -> str:
     return str(open_data(loaded.about["data"], loaded.system.config, "train").hash)
 
 
-def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:
-    """The rows of all metrics asked for; of the system's own, those that cannot be measured are left out."""
-    from kinema.metrics import METRICS
+def scores(runs: Sequence[Loaded], data: Any, flags: Options) -> list[Any]:
+    """The rows of all metrics asked for, or of those that the systems share, as far as they can be measured.
 
-    names = flags.metrics or type(loaded.system).metrics
+    Several runs get the same count, seed and real clips; a metric that one of them lacks is left out for all.
+    """
+    from kinema.metrics import METRICS, NEEDS
+
+    common = [name for name in runs[0].system.metrics if all(name in run.system.metrics for run in runs)]
+    names = flags.metrics or common
     for name in names:
         if name not in METRICS:
             raise UsageError(f"no metric is called '{name}'; nearest: {nearest(name, METRICS)}.")
@@ -112,17 +176,64 @@ def scores(loaded: Loaded, data: Any, flags: Options) -> list[Any]:
         module, _, function = METRICS[name].partition(":")
         measure = getattr(importlib.import_module(module), function)
         try:
-            rows += measure(loaded, data, n=flags.n, seed=flags.seed, log=say.remark)
+            given = {need: provide(need, runs[0], flags) for need in NEEDS.get(name, ())}
+            found = [measure(run, data, n=flags.n, seed=flags.seed, log=say.remark, **given) for run in runs]
         except (UsageError, DataError) as error:
             if flags.metrics:
                 raise
             say.remark(f"{name} is left out: {error}")
+        else:
+            rows += found[0] if len(runs) == 1 else side_by_side(runs, found)
     if not rows:
-        known = ", ".join(METRICS)
-        raise DataError(
-            f"no metric of {loaded.name} can be measured on these clips; --metrics takes {known}."
-        )
+        known, whose = ", ".join(METRICS), " and ".join(dict.fromkeys(run.name for run in runs))
+        raise DataError(f"no metric of {whose} can be measured on these clips; --metrics takes {known}.")
     return rows
+
+
+def provide(need: str, run: Loaded, flags: Options) -> Any:
+    """What a metric takes besides: a network of the user's, or what opens the training clips."""
+    if need == "train":
+        where = {"where": flags.data} if flags.data else run.about.get("data") or {}
+        return lambda: open_data(where, run.system.config, "train")
+    file: Path | None = getattr(flags, need)
+    if file is None:
+        raise UsageError(f"this metric needs a network that cannot be shipped: name its file with --{need}.")
+    return foreign(file)
+
+
+def foreign(file: Path) -> Any:
+    """A network of the user's: a state dict, of which nothing is run, or a TorchScript program."""
+    import torch
+
+    from kinema.apps.checkpoints import is_torchscript, read_checkpoint
+    from kinema.metrics.foreign import Foreign
+
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}.")
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    if not is_torchscript(file):
+        return Foreign(str(file), sha256, read_checkpoint(file))
+    try:
+        return Foreign(str(file), sha256, torch.jit.load(str(file), map_location="cpu"))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{file} looks like TorchScript, but cannot be loaded ({reason}).") from None
+
+
+def side_by_side(runs: Sequence[Loaded], found: Sequence[list[Any]]) -> list[Any]:
+    """Rows of one metric of several runs: the runs by name, then what stands beside them, once."""
+    own: list[Any] = []
+    beside: dict[str, Any] = {}
+    for run, rows in zip(runs, found, strict=True):
+        facts = {"run": run.weights, "run_sha256": run.weights_hash}
+        for row in rows:
+            if row.name.startswith(run.name):
+                name = run.weights + row.name.removeprefix(run.name)
+                own.append(replace(row, name=name, protocol={**row.protocol, **facts}))
+            elif repr(row.metrics) != repr(beside.setdefault(row.name, row).metrics):
+                beside[f"{row.name}, {run.weights}"] = replace(row, name=f"{row.name}, {run.weights}")
+    return [*own, *beside.values()]
 
 
 def keep(run: str, facts: dict[str, Any]) -> None:

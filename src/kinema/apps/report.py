@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from kinema.apps.page import page, picture, section, table, text
 from kinema.core.errors import WeightsError
 from kinema.core.files import write_text
 
+Lines = dict[str, list[tuple[float, float]]]
+"""name -> points"""
 SCORES = "scores.json"
 GENERAL = ("step", "images", "seconds", "images_per_second", "note")
 SHOWN_PREVIEWS = 6
@@ -105,7 +108,7 @@ def head(folder: Path, about: dict[str, Any], lines: list[dict[str, Any]]) -> li
 
 def charts(lines: list[dict[str, Any]]) -> list[str]:
     """One chart of loss terms for each player, one of all gradient norms, one of the speed."""
-    players: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    players: dict[str, Lines] = {}
     for line in lines:
         for name, value in line.items():
             if name in GENERAL[:3] or name == "note" or not isinstance(value, int | float):
@@ -148,13 +151,28 @@ def scores(folder: Path) -> list[str]:
 
 
 def curves(rows: list[dict[str, Any]]) -> list[str]:
-    """A chart of every number that the rows of one metric give by frame."""
-    lines: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for row in rows:
-        for name, values in row.get("protocol", {}).get("by frame", {}).items():
-            lines.setdefault(name, {})[row["name"]] = list(enumerate(values, 2))
-    charts = [chart(f"{name} by frame", series, unit="frame") for name, series in lines.items()]
+    """A chart of every number that the rows of one metric give by frame or by samples."""
+    first = [rows[0]["name"]]
+    charts = [chart(title, near(lines, first), unit) for title, unit, lines in curves_of(rows)]
     return [f'<div class="grid">{"".join(charts)}</div>'] if charts else []
+
+
+def curves_of(rows: list[dict[str, Any]]) -> list[tuple[str, str, Lines]]:
+    """Title, unit of the axis, and the points of each row, of every curve in the rows of one metric."""
+    found: dict[tuple[str, str], Lines] = {}
+    for row in rows:
+        protocol = row.get("protocol", {})
+        for name, values in protocol.get("by frame", {}).items():
+            found.setdefault((f"{name} by frame", "frame"), {})[row["name"]] = list(enumerate(values, 2))
+        for name, points in protocol.get("by samples", {}).items():
+            found.setdefault((f"{name} by samples", "samples"), {})[row["name"]] = [(n, v) for n, v in points]
+    return [(title, unit, lines) for (title, unit), lines in found.items()]
+
+
+def near(series: Lines, chief: Sequence[str]) -> Lines:
+    """The curves of the rows `chief`, and those others that come down to twice their highest point."""
+    top = max((y for name in chief for _, y in series.get(name, ())), default=float("inf"))
+    return {k: v for k, v in series.items() if k in chief or min(y for _, y in v) <= 2 * top}
 
 
 def settings(folder: Path, about: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ N, or use `frechet_infinity`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,9 +92,25 @@ def frechet_from_statistics(mean_x: Float, cov_x: Float, mean_y: Float, cov_y: F
 def frechet_infinity(x: Features, y: Features, parts: int = 5, ddof: int = 1, seed: int = 0) -> float:
     """The distance extrapolated to endless samples: a of the fit d²(N) = a + b/N.
 
-    After Chong and Forsyth (arXiv 1911.07023). Both sets are shuffled and cut into 1, 2, …, `parts` disjoint
-    pieces, so that each size uses every sample. Cutting both makes the extrapolation free of the bias of the
-    reference, too.
+    After Chong and Forsyth (arXiv 1911.07023), on the distances of `frechet_by_count`.
+    """
+    return limit(frechet_by_count(x, y, parts, ddof, seed))
+
+
+def limit(points: Sequence[tuple[int, float]]) -> float:
+    """Where distances d²(N) of `frechet_by_count` lead to, by weighted least squares on a + b/N."""
+    sizes, means = zip(*points, strict=True)
+    weights = np.sqrt(np.arange(1, len(points) + 1))  # a mean of k values is √k times as sure
+    return float(np.polynomial.polynomial.polyfit(1 / np.array(sizes), means, 1, w=weights)[0])
+
+
+def frechet_by_count(
+    x: Features, y: Features, parts: int = 5, ddof: int = 1, seed: int = 0
+) -> list[tuple[int, float]]:
+    """Samples N and mean distance d²(N) of both sets cut into 1, 2, …, `parts` pieces.
+
+    Both are shuffled and cut into disjoint pieces, so that each size uses every sample. Cutting both makes an
+    extrapolation free of the bias of the reference, too.
     """
     if parts < 2 or min(len(x), len(y)) < 2 * parts:
         raise UsageError(
@@ -101,13 +118,11 @@ def frechet_infinity(x: Features, y: Features, parts: int = 5, ddof: int = 1, se
         )
     n, rng = min(len(x), len(y)), np.random.default_rng(seed)
     x, y = x[rng.permutation(len(x))[:n]], y[rng.permutation(len(y))[:n]]
-    sizes = [n // k for k in range(1, parts + 1)]
-    means = [
-        np.mean([frechet_distance(x[i * m :][:m], y[i * m :][:m], ddof) for i in range(n // m)])
-        for m in sizes
-    ]
-    weights = np.sqrt(np.arange(1, parts + 1))  # a mean of k values is √k times as sure
-    return float(np.polynomial.polynomial.polyfit(1 / np.array(sizes), means, 1, w=weights)[0])
+    found = []
+    for m in (n // k for k in range(1, parts + 1)):
+        pieces = [frechet_distance(x[i * m :][:m], y[i * m :][:m], ddof) for i in range(n // m)]
+        found.append((m, float(np.mean(pieces))))
+    return found
 
 
 def _factor(features: Features, ddof: int) -> tuple[Float, Float]:

@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 from kinema.core.errors import DataError, UsageError
 from kinema.data import MovingDigits, parse_caption
 from kinema.metrics import digits
-from kinema.metrics.features import Extractor, JudgeExtractor, PixelsExtractor, RandomExtractor
-from kinema.metrics.frechet import frechet_distance, frechet_infinity
+from kinema.metrics.features import (
+    Extractor,
+    JudgeExtractor,
+    PixelsExtractor,
+    RandomExtractor,
+    known_features,
+)
+from kinema.metrics.frechet import frechet_by_count, frechet_distance, limit
 from kinema.metrics.prdc import prdc
 from kinema.metrics.report import Row
 
@@ -26,7 +32,7 @@ NEIGHBOURS, TRAINING_CLIPS = 5, 4000
 
 def caption_fidelity(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row]:
     """Does a clip of moving digits show what its caption says? Beside it the ceiling and chance."""
-    captions = _captions(data, n)
+    captions = _captions(system, data, n)
     labels = _labels(captions)
     fake = _generate(system, captions, seed, log)
     first, second = _halves(data, n)
@@ -85,40 +91,90 @@ def _classes(labels: NDArray[np.int64]) -> NDArray[np.float32]:
 
 def _fd(extractor: Extractor, system: Any, data: Any, n: int, seed: int, log: Log) -> list[Row]:
     """The system, other real clips, real clips that stand still, and noise, against the same real clips."""
+    real, sets = compared(system, data, n, seed, log)
+    other = sets["real, held out"]
+    noise = np.random.default_rng(seed).integers(0, 256, other.shape, np.uint8)
+    sets |= {"real, frozen": frozen(other), "noise": noise}
+    protocol = {"metric": f"FD-{extractor.name}", "data": data.describe}
+    protocol |= {"reference_clips": len(real), "clip_seed": seed}
+    return frechet_rows(extractor, known_features(extractor, real), sets, protocol)
+
+
+def compared(system: Any, data: Any, n: int, seed: int, log: Log) -> tuple[Clips, dict[str, Clips]]:
+    """Real clips, and as many of the system and of other real ones to compare with them."""
     first, second = _halves(data, n)
     m = len(first)
     if m < n:
-        log(f"{len(data)} held-out clips give two halves of {m}: distances are taken on {m} samples, not {n}")
-    fake = _generate(system, _captions(data, m), seed, log)
+        log(f"{len(data)} held-out clips give two halves of {m}: {m} samples are taken, not {n}")
     real, other = data.pixels(first), data.pixels(second)
-    _same_shape(fake, real)
-    reference = extractor.extract(real)[0]
-    frozen = np.broadcast_to(other[:, :1], other.shape)
-    noise = np.random.default_rng(seed).integers(0, 256, other.shape, np.uint8)
-    protocol = {"metric": f"FD-{extractor.name}", **extractor.describe(), "ddof": 1, "neighbours": NEIGHBOURS}
-    protocol |= {"data": data.describe, "reference_clips": m, "clip_seed": seed}
-    if m < extractor.width:
+    return real, {system.name: generated(system, data, m, seed, log), "real, held out": other}
+
+
+def generated(system: Any, data: Any, n: int, seed: int, log: Log) -> Clips:
+    """Clips that the system makes of the captions of the set in turn; of the shape of its clips."""
+    fake = _generate(system, _captions(system, data, n), seed, log)
+    _same_shape(fake, data.pixels(range(1)))
+    return fake
+
+
+def frozen(clips: Clips) -> Clips:
+    """The first frames, standing still."""
+    return np.broadcast_to(clips[:, :1], clips.shape)
+
+
+def frechet_rows(
+    extractor: Extractor,
+    real: NDArray[np.float32],
+    sets: dict[str, Clips],
+    protocol: dict[str, Any],
+    *,
+    ddof: int = 1,
+    manifold: bool = True,
+) -> list[Row]:
+    """A row for each set of clips: its Fréchet distance from real ones under the name `protocol["metric"]`.
+
+    Args:
+        extractor: of the features.
+        real: features of the reference (N, width).
+        sets: row name -> clips, the system's first.
+        protocol: what else is to be said; how features and distance were taken is added.
+        ddof: of the covariance.
+        manifold: whether precision, recall, density and coverage are taken, too.
+    """
+    facts = {**extractor.describe(), "ddof": ddof, **({"neighbours": NEIGHBOURS} if manifold else {})}
+    protocol = {"metric": protocol["metric"], **facts, **protocol}
+    least = min(len(real), *map(len, sets.values()))
+    if least < extractor.width:
         protocol["warning"] = f"fewer samples than the {extractor.width} features: compare equal samples only"
-    sets = {system.name: fake, "real, held out": other, "real, frozen": frozen, "noise": noise}
-    return [
-        Row(name, _distances(extractor.name, reference, extractor.extract(clips)[0]), m, protocol)
-        for name, clips in sets.items()
-    ]
+    own, rows = next(iter(sets)), []
+    for name, clips in sets.items():
+        features = extractor.extract(clips)[0] if name == own else known_features(extractor, clips)
+        numbers, curve = _distances(protocol["metric"], real, features, ddof)
+        if manifold and least > NEIGHBOURS:
+            numbers |= prdc(real, features, NEIGHBOURS)
+        rows.append(Row(name, numbers, len(clips), {**protocol, **curve}))
+    return rows
 
 
-def _distances(name: str, real: NDArray[np.float32], fake: NDArray[np.float32]) -> dict[str, float]:
-    """Everything that two sets of features say; what needs more samples than there are is left out."""
-    found = {f"FD-{name}": frechet_distance(real, fake)}
-    if len(real) >= 10:
-        found[f"FD-{name} at infinity"] = frechet_infinity(real, fake)
-    return found | (prdc(real, fake, NEIGHBOURS) if len(real) > NEIGHBOURS else {})
+def _distances(
+    name: str, real: NDArray[np.float32], fake: NDArray[np.float32], ddof: int
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """The distance, at infinity too where there are enough samples, and by how many they are."""
+    found, curve = {name: frechet_distance(real, fake, ddof)}, {}
+    if min(len(real), len(fake)) >= 10:
+        points = frechet_by_count(real, fake, ddof=ddof)
+        found[f"{name} at infinity"] = limit(points)
+        curve = {"by samples": {name: [[count, round(d, 4)] for count, d in points[::-1]]}}
+    return found, curve
 
 
-def _captions(data: Any, n: int) -> list[str]:
-    """The sentences of the set in turn: those for n clips begin those for more."""
+def _captions(system: Any, data: Any, n: int) -> list[str]:
+    """The sentences of the set in turn: those for n clips begin those for more; a system may need none."""
     known = data.captions
-    if not known:
+    config = getattr(getattr(system, "system", system), "config", None)
+    if not known and getattr(config, "conditional", True):
         raise DataError("the real clips have no captions; this system is asked by captions.")
+    known = known or [""]
     return [known[i % len(known)] for i in range(n)]
 
 

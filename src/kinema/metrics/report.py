@@ -57,7 +57,8 @@ def _group(rows: list[Row]) -> str:
         )
         for line in cells
     ]
-    common = {k: v for k, v in rows[0].protocol.items() if all(row.protocol.get(k) == v for row in rows)}
+    facts = {k: v for k, v in rows[0].protocol.items() if not k.startswith("by ")}  # those are curves
+    common = {k: v for k, v in facts.items() if all(row.protocol.get(k) == v for row in rows)}
     stated = textwrap.fill(", ".join(f"{k} {v}" for k, v in common.items()), 110)
     return "\n".join([*lines, *([stated] if stated else [])])
 
