@@ -40,6 +40,11 @@ SYSTEMS = {
         layouts="kinema.systems.g3an.convert:LAYOUTS",
         bench="kinema.systems.g3an.bench:jobs",
     ),
+    "mocogan": Room(
+        system="kinema.systems.mocogan.system:MoCoGAN",
+        presets="kinema.systems.mocogan.config:PRESETS",
+        does="noise → video, content and motion apart",
+    ),
 }
 
 
