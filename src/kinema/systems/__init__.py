@@ -44,6 +44,7 @@ SYSTEMS = {
         system="kinema.systems.mocogan.system:MoCoGAN",
         presets="kinema.systems.mocogan.config:PRESETS",
         does="noise → video, content and motion apart",
+        layouts="kinema.systems.mocogan.convert:LAYOUTS",
     ),
 }
 

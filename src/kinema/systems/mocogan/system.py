@@ -2,8 +2,8 @@
 
 Tulyakov, Liu, Yang, Kautz, "MoCoGAN: Decomposing Motion and Content for Video Generation", CVPR 2018,
 arXiv:1707.04993. Where we differ: the image critic sees one frame of each of B clips, where the authors pick
-B among all frames of 2B generated clips, so that some share a clip; what else differs is an option of `Config`
-whose default is the paper's.
+B among all frames of 2B generated clips, so that some share a clip. What else differs is an option, and the
+paper's way its default.
 """
 
 from collections.abc import Generator as Steps
