@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ NETS = {"generator": "G-cat6", "image": "D-image-patch", "video": "D-video-categ
 SIX = ("a", "b", "c", "d", "e", "f")
 
 
+@cache
 def theirs(part: str) -> dict[str, Tensor]:
     """Weights as the authors' code names them."""
     (model,) = FACTS[NETS[part]]["models"].values()
@@ -129,7 +131,7 @@ def test_other_networks_are_refused(checkpoint: dict[str, object]) -> None:
 
 
 def test_a_damaged_network_is_refused() -> None:
-    state = theirs("generator")
+    state = dict(theirs("generator"))
     del state["recurrent.weight_hh"]
     with pytest.raises(WeightsError, match=r"recurrent\.weight_hh' is missing"):
         convert.read(state)
