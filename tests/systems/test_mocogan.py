@@ -40,6 +40,11 @@ def ready() -> MoCoGAN:
     return system
 
 
+def alike(a: Any, b: Any) -> bool:
+    """Equal but for rounding: a batch of another size is added up in another order."""
+    return a.shape == b.shape and np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
 def at(step: int, rows: slice = slice(0, 4)) -> Progress:
     return Progress(step, 100, 4, rows, torch.Generator().manual_seed(step), torch.device("cpu"))
 
@@ -269,7 +274,7 @@ def test_categories_come_from_the_captions_and_are_drawn_evenly() -> None:
     one, other = DATA.captions[:2]
     clips = system.generate([one, one, other], [3, 3, 3])
     assert np.array_equal(clips[0], clips[1])
-    assert not np.array_equal(clips[0], clips[2])
+    assert not alike(clips[0], clips[2])
     assert np.array_equal(system.run(Request(seed=0, label=one)).frames, system.generate([one], [0])[0])
     with pytest.raises(UsageError, match="no category is called 'the red disk moves"):
         system.generate(["the red disk moves up and down ."], [0])
@@ -299,9 +304,9 @@ def test_run_gives_clips_of_their_own_codes() -> None:
     assert isinstance(many, Batch)
     assert one.frames.shape == (16, 32, 32, 3)
     assert one.frames.std() > 10
-    assert np.array_equal(many[0].frames, one.frames)
-    assert not np.array_equal(many[0].frames, many[1].frames)
-    assert not np.array_equal(one.frames, system.run(Request(seed=4)).frames)
+    assert alike(many[0].frames, one.frames)
+    assert not alike(many[0].frames, many[1].frames)
+    assert not alike(one.frames, system.run(Request(seed=4)).frames)
     assert system.training  # as it was
 
 
@@ -309,8 +314,10 @@ def test_a_grid_crosses_the_contents_and_motions_of_the_clips() -> None:
     system = ready()
     grid, clips = system.run(Request(grid=(2, 3), seed=5)), system.run(Request(n=3, seed=5))
     assert (len(grid), grid.columns, grid.labels[5]) == (6, 3, "content 1, motion 2")
-    assert np.array_equal(grid[0].frames, clips[0].frames)
-    assert np.array_equal(grid[4].frames, clips[1].frames)
+    assert alike(grid[0].frames, clips[0].frames)
+    assert alike(grid[4].frames, clips[1].frames)
+    assert not alike(grid[1].frames, clips[0].frames)
+    assert not alike(grid[3].frames, clips[0].frames)
     assert len(system.run(Request(grid=(1, 1)))) == 1
     (a, b), c = (code(TINY, 7, motion, 4) for motion in (1, 2)), code(TINY, 8, 1, 4)
     assert torch.equal(a.content, b.content)
@@ -324,8 +331,8 @@ def test_a_longer_clip_begins_with_the_shorter_one() -> None:
     clips = {frames: system.run(Request(frames=frames)).frames for frames in (1, 16, 40)}
     assert {frames: len(clip) for frames, clip in clips.items()} == {1: 1, 16: 16, 40: 40}
     for frames in (1, 16):
-        assert np.abs(clips[40][:frames].astype(int) - clips[frames]).max() <= 1
-    assert not np.array_equal(clips[40][16:32], clips[40][:16])
+        assert alike(clips[40][:frames], clips[frames])
+    assert not alike(clips[40][16:32], clips[40][:16])
 
 
 def test_a_clip_does_not_depend_on_its_company() -> None:
@@ -333,7 +340,7 @@ def test_a_clip_does_not_depend_on_its_company() -> None:
     said = [DATA.captions[i % 5] for i in range(20)]
     together = system.generate(said, list(range(20)), batch=7)
     alone = np.concatenate([system.generate([s], [i]) for i, s in enumerate(said)])
-    assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
+    assert alike(together, alone)
 
 
 @pytest.mark.parametrize(
