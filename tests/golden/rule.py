@@ -19,7 +19,7 @@ def weights(model: dict[str, Any]) -> dict[str, Tensor]:
         rng = np.random.default_rng(zlib.crc32(key.encode()))
         if key.endswith(RUNNING_VARIANCE):
             value = rng.uniform(0.5, 1.5, shape) * gains.get("running_var_scale", 1.0)
-        elif key.endswith(RUNNING_MEAN) or key.endswith("bias"):
+        elif key.endswith(RUNNING_MEAN) or key.rpartition(".")[2].startswith("bias"):
             value = rng.normal(0, 0.1, shape)
         elif key.endswith("num_batches_tracked"):
             value = np.zeros(shape)

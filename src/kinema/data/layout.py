@@ -1,8 +1,8 @@
 """How folders of clips are laid out on disk: which file is a clip and which sentences belong to it.
 
-Three layouts are read: `metadata.jsonl` beside the clips (the convention of Hugging Face image and video
-folders), the MSVD corpus (clips beside a CSV or JSON file of clip names and sentences), and clips alone.
-Nothing is decoded here.
+Four layouts are read: `metadata.jsonl` beside the clips (the convention of Hugging Face image and video
+folders), the MSVD corpus (clips beside a CSV or JSON file of clip names and sentences), strips in folders of
+their category (see `strips`), and clips alone. No clip is decoded here.
 """
 
 import csv
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kinema.core.errors import DataError
+from kinema.data.strips import are_strips, category
 
 MOVING = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".apng", ".npz"}
 STILL = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
@@ -42,6 +43,8 @@ class Entry:
     path: Path
     captions: list[str] = field(default_factory=list)
     split: str | None = None
+    strip: bool = False
+    """whether it is one picture of all its frames"""
 
 
 @dataclass
@@ -87,7 +90,10 @@ def read_layout(folder: Path, only: Path | None = None) -> Layout:
         )
     if not folder.is_dir():
         raise DataError(f"'{folder}' is a file; give the folder that holds the clips and metadata.jsonl.")
-    clips = _find_clips(folder)
+    files = list(_visible(folder))
+    pictures = [path for path in files if path.suffix.lower() in STILL]
+    strips = are_strips(folder, pictures) and not any(path.suffix.lower() in MOVING for path in files)
+    clips = {p.relative_to(folder).as_posix(): p for p in pictures} if strips else _find_clips(folder)
     if not clips:
         raise DataError(
             f"'{folder}' holds no clips; expected mp4, mov, webm, gif, apng, npz, or folders of pictures."
@@ -101,17 +107,26 @@ def read_layout(folder: Path, only: Path | None = None) -> Layout:
         _collect(layout, _rows(source), clips)
         if not layout.entries and not layout.problems:
             raise DataError(f"'{source}' names no clips; it needs one line for each clip in the folder.")
+    for entry in layout.entries if strips else ():
+        entry.strip = True
+        if source is None:
+            entry.captions = category(folder, entry.path)
     if only is not None:
         _restrict(layout, only)
     return layout
 
 
+def _visible(folder: Path) -> Iterator[Path]:
+    """Everything under `folder` whose name, and whose folders' names, begin with no dot; sorted."""
+    for path in sorted(folder.rglob("*")):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
 def _find_clips(folder: Path) -> dict[str, Path]:
     """Every clip under `folder`, by its path in it: files that move, and subfolders that hold pictures."""
     found = {}
-    for path in sorted(folder.rglob("*")):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
+    for path in _visible(folder):
         suffix = path.suffix.lower()
         clip = path if suffix in MOVING else path.parent if suffix in STILL else None
         if clip is not None and clip != folder:

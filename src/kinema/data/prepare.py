@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from kinema.core.errors import MediaError
 from kinema.data.digits import area_weights
 from kinema.data.layout import Entry
+from kinema.data.strips import cut
 from kinema.media import stream
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. ITU-R BT.601
@@ -34,8 +35,12 @@ def prepare(
     """
     try:
         with stream(entry.path) as clip:
-            small = [fit(frame, size, channels) for frame in clip]
-            seen = Seen(clip.info.width, clip.info.height, len(small))
+            width, height = clip.info.width, clip.info.height
+            if entry.strip:
+                whole = cut(entry.path, next(clip))
+                width, height = whole[0].shape[1], whole[0].shape[0]
+            small = [fit(frame, size, channels) for frame in (whole if entry.strip else clip)]
+            seen = Seen(width, height, len(small))
     except MediaError as error:
         return None, None, str(error)
     step = min(frame_steps, default=1)

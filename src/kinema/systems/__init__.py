@@ -50,6 +50,12 @@ SYSTEMS = {
         presets="kinema.systems.tgan.config:PRESETS",
         does="noise → video, one code for every frame",
     ),
+    "mocogan": Room(
+        system="kinema.systems.mocogan.system:MoCoGAN",
+        presets="kinema.systems.mocogan.config:PRESETS",
+        does="noise → video, content and motion apart",
+        layouts="kinema.systems.mocogan.convert:LAYOUTS",
+    ),
 }
 
 

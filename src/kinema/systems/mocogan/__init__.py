@@ -1,0 +1,1 @@
+"""MoCoGAN: short clips from noise, content held and motion from a recurrent net (Tulyakov et al., 2018)."""

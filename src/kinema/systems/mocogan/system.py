@@ -1,0 +1,279 @@
+"""MoCoGAN: the update of the paper, and its use.
+
+Tulyakov, Liu, Yang, Kautz, "MoCoGAN: Decomposing Motion and Content for Video Generation", CVPR 2018,
+arXiv:1707.04993. Where we differ: the image critic sees one frame of each of B clips, where the authors pick
+B among all frames of 2B generated clips, so that some share a clip. What else differs is an option, and the
+paper's way its default.
+"""
+
+from collections.abc import Generator as Steps
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kinema.core.errors import UsageError, nearest
+from kinema.core.results import Batch, Pixels, Video
+from kinema.core.system import Losses, Player, Progress, System
+from kinema.losses import r3gan
+from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
+from kinema.nn.norm import cumulative_statistics
+from kinema.ops.augment import DRAWS, KINDS, augment
+from kinema.systems.mocogan import config as settings
+from kinema.systems.mocogan.networks import Generator, ImageCritic, VideoCritic, categories, widths
+from kinema.systems.mocogan.sampling import Code, code, plan
+
+
+class Look(NamedTuple):
+    """How a critic looks at a batch: what is left to chance, the same for real and generated items."""
+
+    changes: Tensor | None
+    """see `augment`"""
+    noise: list[torch.Generator]
+    """one for each item"""
+
+
+class MoCoGAN(System):
+    """Noise for content, a category, and a recurrent net for motion become a clip of any length."""
+
+    name = "mocogan"
+    Config = settings.Config
+    Request = settings.Request
+    metrics = ("fd_random",)
+    serving = ("generator",)
+
+    def __init__(self, config: settings.Config) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.generator = Generator(config)
+        self.critics = nn.ModuleDict({"image": ImageCritic(config), "video": VideoCritic(config)})
+
+    @classmethod
+    def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
+        """Take the categories from the captions of the data."""
+        return replace(config, classes=tuple(data.captions)) if config.conditional else config
+
+    def players(self) -> dict[str, Player]:
+        """`image_critic`, `video_critic` and `generator`, each with its own optimiser."""
+        c = self.config
+        same: dict[str, Any] = {
+            "lr": c.lr,
+            "betas": c.betas,
+            "weight_decay": c.weight_decay,
+            "decay_from": c.decay_from,
+        }
+        critics = {f"{name}_critic": Player([critic], **same) for name, critic in self.critics.items()}
+        generator = Player([self.generator], ema_halflife_images=c.ema_halflife_images, **same)
+        return {**critics, "generator": generator}
+
+    def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
+        """Image critic, video critic, then the generator on new samples for both."""
+        video = batch["video"]
+        label = self.one_hot(batch["caption"]) if self.config.conditional else None
+        rows = torch.arange(len(video), device=video.device)
+        frame = (progress.rand() * video.shape[2]).long()
+        real = {"image": video[rows, :, frame], "video": video}
+        for name in self.critics:
+            with torch.no_grad():
+                fake, _ = self.sample(name, progress)
+            yield {f"{name}_critic": self.critic_terms(name, real[name], fake, label, progress)}
+        terms: dict[str, Tensor] = {}
+        for name in self.critics:
+            fake, drawn = self.sample(name, progress)
+            terms |= self.generator_terms(name, fake, real[name], drawn, progress)
+        yield {"generator": terms}
+
+    def sample(self, kind: str, progress: Progress) -> tuple[Tensor, Tensor | None]:
+        """New clips, or one frame of each of new clips, and the categories drawn for them."""
+        c = self.config
+        content, start = progress.randn(c.content), progress.randn(c.motion)
+        noise = progress.randn(c.frames, c.motion)
+        drawn = self.categories(progress.rand()) if c.conditional else None
+        if kind == "video":
+            return self.generator(content, start, noise, drawn), drawn
+        codes = self.generator.codes(content, start, noise, drawn)  # (B, T, Z + K + M)
+        rows = torch.arange(len(codes), device=codes.device)
+        return self.generator.pictures(codes[rows, (progress.rand() * c.frames).long()]), drawn
+
+    # ---- the objective ----
+
+    def critic_terms(
+        self, name: str, real: Tensor, fake: Tensor, label: Tensor | None, progress: Progress
+    ) -> dict[str, Tensor]:
+        """-log D(x) - log(1 - D(x~)), and the categories of real clips; or R3GAN's pairs and penalties."""
+        c, look = self.config, self.look(progress)
+        paired = c.loss == "r3gan"
+        penalised = paired or (c.r1 > 0 and progress.step % c.r1_every == 0)
+        with _precisely(real) if penalised else nullcontext():
+            real, fake = (x.detach().float().requires_grad_(penalised) for x in (real, fake))
+            true, classes = self.logits(name, real, look)  # batch norm: real and generated apart
+            false, _ = self.logits(name, fake, look)
+        if paired:
+            terms = r3gan.critic_terms(true, false, real, fake, r3gan.annealed(c.gamma, progress.fraction))
+        else:
+            log = ADVERSARIAL["log"]
+            terms = {"real": log.true(true), "fake": log.false(false, true)}
+            if penalised:
+                terms["r1"] = c.r1 * c.r1_every * gradient_penalty(r3gan.of_item(true), real)
+        return terms | self.category_term(classes, label)
+
+    def generator_terms(
+        self, name: str, fake: Tensor, real: Tensor, drawn: Tensor | None, progress: Progress
+    ) -> dict[str, Tensor]:
+        """-log D(x~), or R3GAN's pairs; and, as in InfoGAN, the categories drawn for generated clips."""
+        look = self.look(progress)
+        false, classes = self.logits(name, fake, look)
+        if self.config.loss == "r3gan":
+            with torch.no_grad():
+                true, _ = self.logits(name, real, look)
+            terms = {name: r3gan.generator_term(false, true)}
+        else:
+            terms = {name: ADVERSARIAL["log"].fool(false, false)}
+        return terms | (self.category_term(classes, drawn) if self.config.infogan else {})
+
+    def category_term(self, logits: Tensor, category: Tensor | None) -> dict[str, Tensor]:
+        """Cross-entropy of class logits (B, K) and one-hot categories, where there are both."""
+        if category is None or not logits.shape[1]:
+            return {}
+        return {"category": F.cross_entropy(logits, category)}
+
+    def look(self, progress: Progress) -> Look:
+        """Draw how a critic looks at real and generated items."""
+        c = self.config
+        changes = progress.rand(DRAWS) if c.augment else None
+        seeds = (progress.rand() * 2**24).long().tolist() if c.input_noise else []
+        return Look(changes, [torch.Generator(self.device).manual_seed(seed) for seed in seeds])
+
+    def logits(self, name: str, x: Tensor, look: Look) -> tuple[Tensor, Tensor]:
+        """What a critic says of frames or clips: logits of being real (B, ...), and of categories (B, K)."""
+        seen = x if look.changes is None else augment(x, look.changes, self.config.augment)
+        said: tuple[Tensor, Tensor] = self.critics[name](seen, look.noise)
+        return said
+
+    def one_hot(self, labels: Sequence[str]) -> Tensor:
+        """Names of categories -> (B, K)."""
+        classes = self.config.classes
+        for label in labels:
+            if label not in classes:
+                raise UsageError(f"no category is called '{label}'; nearest: {nearest(label, classes)}.")
+        which = torch.tensor([classes.index(label) for label in labels], device=self.device)
+        return F.one_hot(which, len(classes)).float()
+
+    def categories(self, chance: Tensor) -> Tensor:
+        """Uniform numbers (B,) in [0, 1) -> one-hot categories (B, K), all equally likely."""
+        k = categories(self.config)
+        return F.one_hot((chance * k).long(), k).float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
+    # ---- use ----
+
+    def settle(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Take the statistics of batch norm for the weights as they are, on noise that is always the same."""
+        c = self.config
+        if not c.settled:
+            return
+        with cumulative_statistics(self.generator):
+            for batch in batches:
+                codes = [code(c, seed, seed, c.frames) for seed in batch["index"].tolist()]
+                self.generator(*self.stacked(codes, None))
+
+    def stacked(self, codes: Sequence[Code], labels: Sequence[str] | None) -> tuple[Tensor, ...]:
+        """B codes of one length -> what the generator takes; without labels categories are the codes'."""
+        parts = [torch.stack(part).to(self.device) for part in list(zip(*codes, strict=True))[:3]]
+        if self.config.conditional:
+            drawn = torch.tensor([c.category for c in codes], device=self.device)
+            parts.append(self.categories(drawn) if labels is None else self.one_hot(labels))
+        return tuple(parts)
+
+    def run(self, request: settings.Request) -> Video | Batch:
+        """Clips, or a grid of contents and motions."""
+        wanted = plan(request, self.config)
+        labels = None if request.label is None else [request.label] * len(wanted.clips)
+        clips = [Video(frames, Fraction(self.config.fps)) for frames in self.render(wanted.clips, labels)]
+        if len(clips) == 1 and request.grid is None:
+            return clips[0]
+        return Batch(clips, labels=[clip.name for clip in wanted.clips], columns=wanted.columns)
+
+    @torch.no_grad()
+    def render(self, clips: Sequence[Code], labels: Sequence[str] | None, batch: int = 16) -> list[Pixels]:
+        """One clip uint8 (T, S, S, 3) for every code; each depends on its own code and category only."""
+        was_training = self.training
+        self.eval()
+        out: list[Pixels] = []
+        for start in range(0, len(clips), batch):
+            some = slice(start, start + batch)
+            out += to_uint8(self.generator(*self.stacked(clips[some], labels and labels[some])))
+        self.train(was_training)
+        return out
+
+    def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
+        """One clip for every seed: uint8 (N, T, S, S, 3).
+
+        Captions are the categories, and are not read by weights without categories.
+        """
+        c = self.config
+        codes = [code(c, seed, seed, c.frames) for seed in seeds]
+        return np.stack(self.render(codes, captions if c.conditional else None, batch))
+
+    def preview(self, batch: dict[str, Any]) -> Batch:
+        """Four contents (rows) with the same four motions."""
+        del batch
+        made = self.run(settings.Request(grid=(4, 4)))
+        assert isinstance(made, Batch)
+        return made
+
+    def export_module(self) -> tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]:
+        """The generator for ONNX: module, example inputs, names of inputs and outputs."""
+        codes = [code(self.config, seed, seed, self.config.frames) for seed in (0, 1)]
+        names = ["content", "start", "noise", "category"]
+        given = self.stacked(codes, None)
+        return self.generator.eval(), given, names[: len(given)], ["video"]
+
+
+def to_uint8(video: Tensor) -> list[Pixels]:
+    """Video (B, C, T, H, W) in [-1, 1] -> B clips uint8 (T, H, W, 3), rounded; grey is repeated."""
+    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
+    return list(np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy()))
+
+
+def _precisely(like: Tensor) -> AbstractContextManager[object]:
+    """Inside, nothing is computed in bf16."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def _check(config: settings.Config) -> None:
+    """Refuse what cannot be built or trained, before anything long starts."""
+    sizes = (32, 64, 128)
+    if config.size not in sizes or config.channels not in (1, 3):
+        what = f"size {config.size} with {config.channels} channels"
+        raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
+    least = 3 * len(widths(config.size, 1)) + (1 if config.video_critic == "patch" else 4)
+    if config.frames < least:
+        critic = f"video_critic={config.video_critic} at size {config.size}"
+        raise UsageError(f"frames is at least {least} with {critic}, not {config.frames}.")
+    for name in ("content", "motion", "width", "critic_width", "fps", "r1_every"):
+        if getattr(config, name) < 1:
+            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
+    for name in ("lr", "weight_decay", "input_noise", "r1"):
+        if not getattr(config, name) >= 0:
+            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    if config.conditional and not config.classes:
+        raise UsageError("a conditional system needs categories: captions in its training data.")
+    for kind in config.augment:
+        if kind not in KINDS:
+            raise UsageError(f"augment is some of {', '.join(KINDS)}, not '{kind}'.")
+    if config.loss == "r3gan" and config.norm != "none":
+        raise UsageError(f"loss=r3gan needs networks without batch norm: norm=none, not {config.norm}.")
+    if config.loss == "r3gan" and config.r1:
+        raise UsageError("loss=r3gan has penalties of its own, weighted by gamma: leave r1 at 0.")
