@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import kinema
+from kinema.apps.demo import with_files
 from kinema.core.config import from_dict, to_dict
 from kinema.core.results import Batch, Image, Video
 from kinema.core.system import Progress, System
-from kinema.data import open_clips
+from kinema.data import Clips, open_clips
 from kinema.engine import train
 from kinema.systems import SYSTEMS, load_class, load_presets
 
@@ -142,3 +143,17 @@ def test_preview_is_a_result_and_always_the_same(name: str) -> None:
     assert isinstance(first, Image | Video | Batch)
     if isinstance(first, Batch):
         assert all(np.array_equal(a.frames, b.frames) for a, b in zip(first, second, strict=True))
+
+
+def test_examples_are_requests_that_run(name: str, tmp_path: Path) -> None:
+    system, _, _ = prepared(name)
+    config, data = system.config, load_presets(name)["tiny"]().data
+
+    def clips() -> Clips:
+        return open_clips(data, frames=config.frames, size=config.size, channels=config.channels, split="val")
+
+    found = system.examples(clips().captions[:1], clips)
+    assert found
+    for i, wanted in enumerate(found.values()):
+        made = system.run(system.Request(**with_files(wanted, tmp_path / str(i))))
+        assert isinstance(made, Video | Batch)

@@ -37,7 +37,7 @@ class G3AN(System):
     name = "g3an"
     Config = settings.Config
     Request = settings.Request
-    metrics = ("moving_shapes", "fd_random")
+    metrics = ("moving_shapes", "fd_random", "acd", "nearest_training")
     serving = ("generator",)
 
     def __init__(self, config: settings.Config) -> None:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kinema.core.errors import UsageError, nearest
+from kinema.core.errors import UsageError, check_seed, nearest
+from kinema.nn.sampling import clip_seed
 from kinema.systems.mocogan.config import Config, Request
 
 
@@ -65,11 +66,6 @@ def code(config: Config, content: int, motion: int, frames: int) -> Code:
     return Code(z, start, torch.stack(noise), category)
 
 
-def clip_seed(seed: int, index: int) -> int:
-    """The seed of code `index` of a request: far apart for neighbouring request seeds."""
-    return seed * 1_000_003 + index
-
-
 def _check(request: Request, config: Config) -> None:
     """Refuse in one sentence what cannot be made."""
     if request.n < 1:
@@ -80,8 +76,7 @@ def _check(request: Request, config: Config) -> None:
         raise UsageError(f"a grid has at least 1 content and 1 motion, not {request.grid}.")
     if request.frames is not None and request.frames < 1:
         raise UsageError(f"a clip has at least 1 frame, not {request.frames}.")
-    if not 0 <= request.seed < 2**40:
-        raise UsageError(f"seed is a number from 0 to 2^40, not {request.seed}.")
+    check_seed(request.seed)
     if request.label is None:
         return
     if not config.conditional:

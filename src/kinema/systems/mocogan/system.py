@@ -6,8 +6,8 @@ B among all frames of 2B generated clips, so that some share a clip. What else d
 paper's way its default.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Generator as Steps
-from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -24,6 +24,7 @@ from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses import r3gan
 from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
 from kinema.nn.norm import cumulative_statistics
+from kinema.nn.sampling import to_uint8
 from kinema.ops.augment import DRAWS, KINDS, augment
 from kinema.systems.mocogan import config as settings
 from kinema.systems.mocogan.networks import Generator, ImageCritic, VideoCritic, categories, widths
@@ -45,7 +46,7 @@ class MoCoGAN(System):
     name = "mocogan"
     Config = settings.Config
     Request = settings.Request
-    metrics = ("fd_random",)
+    metrics = ("moving_shapes", "fd_random", "acd", "nearest_training")
     serving = ("generator",)
 
     def __init__(self, config: settings.Config) -> None:
@@ -196,6 +197,12 @@ class MoCoGAN(System):
             parts.append(self.categories(drawn) if labels is None else self.one_hot(labels))
         return tuple(parts)
 
+    def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """A grid of contents and motions, and longer clips than those of training."""
+        del captions, clips
+        longer = {"n": 4, "frames": 3 * self.config.frames}
+        return {"rows share a content, columns a motion": {"grid": (4, 6)}, "longer clips": longer}
+
     def run(self, request: settings.Request) -> Video | Batch:
         """Clips, or a grid of contents and motions."""
         wanted = plan(request, self.config)
@@ -213,7 +220,7 @@ class MoCoGAN(System):
         out: list[Pixels] = []
         for start in range(0, len(clips), batch):
             some = slice(start, start + batch)
-            out += to_uint8(self.generator(*self.stacked(clips[some], labels and labels[some])))
+            out.extend(to_uint8(self.generator(*self.stacked(clips[some], labels and labels[some]))))
         self.train(was_training)
         return out
 
@@ -225,6 +232,12 @@ class MoCoGAN(System):
         c = self.config
         codes = [code(c, seed, seed, c.frames) for seed in seeds]
         return np.stack(self.render(codes, captions if c.conditional else None, batch))
+
+    def combine(self, appearances: Sequence[int], motions: Sequence[int], batch: int = 16) -> Pixels:
+        """Clip i has the content of one seed and the motion of another: uint8 (N, T, S, S, 3)."""
+        c = self.config
+        codes = [code(c, a, m, c.frames) for a, m in zip(appearances, motions, strict=True)]
+        return np.stack(self.render(codes, None, batch))
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Four contents (rows) with the same four motions."""
@@ -239,12 +252,6 @@ class MoCoGAN(System):
         names = ["content", "start", "noise", "category"]
         given = self.stacked(codes, None)
         return self.generator.eval(), given, names[: len(given)], ["video"]
-
-
-def to_uint8(video: Tensor) -> list[Pixels]:
-    """Video (B, C, T, H, W) in [-1, 1] -> B clips uint8 (T, H, W, 3), rounded; grey is repeated."""
-    pixels = video.float().clamp(-1, 1).add(1).mul(127.5).round().byte().cpu()
-    return list(np.ascontiguousarray(pixels.permute(0, 2, 3, 4, 1).expand(-1, -1, -1, -1, 3).numpy()))
 
 
 def _precisely(like: Tensor) -> AbstractContextManager[object]:

@@ -7,8 +7,8 @@ as it is, and the generator is judged by the critic that has just learned. Losse
 RMSprop is Adam without momentum. What else differs is an option of `Config` whose default is the paper's.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Generator as Steps
-from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from fractions import Fraction
 from typing import Any
@@ -35,7 +35,7 @@ class TGAN(System):
     name = "tgan"
     Config = settings.Config
     Request = settings.Request
-    metrics = ("fd_random",)
+    metrics = ("moving_shapes", "fd_random", "acd", "nearest_training")
     serving = ("generator",)
 
     def __init__(self, config: settings.Config) -> None:
@@ -126,6 +126,11 @@ class TGAN(System):
     def codes(self, seeds: Iterable[int]) -> Tensor:
         """z0 (N, Z), a row for every seed."""
         return 2 * codes(torch.rand, seeds, self.config.noise).to(self.device) - 1
+
+    def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """Some clips, and a walk from one to another."""
+        del captions, clips
+        return {"clips": {"n": 12}, "from one clip to another": {"n": 6, "walk": True}}
 
     def run(self, request: settings.Request) -> Video | Batch:
         """Clips, or a walk from one to another."""

@@ -4,8 +4,8 @@ Vondrick, Pirsiavash, Torralba, "Generating Videos with Scene Dynamics", NeurIPS
 differs from the paper is an option of `Config` whose default is the paper's.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Generator as Steps
-from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -31,7 +31,7 @@ class VGAN(System):
     name = "vgan"
     Config = settings.Config
     Request = settings.Request
-    metrics = ("fd_random",)
+    metrics = ("moving_shapes", "fd_random", "acd", "nearest_training")
     serving = ("generator",)
 
     def __init__(self, config: settings.Config) -> None:
@@ -136,6 +136,13 @@ class VGAN(System):
         """The clips of B seeds and classes; classes are not read by weights without them."""
         label = self.one_hot(captions) if self.config.conditional else None
         return self.make(codes(torch.randn, seeds, self.config.noise).to(self.device), label)
+
+    def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """Some clips, and where their foreground is."""
+        del clips
+        label = {"label": captions[0]} if self.config.conditional else {}
+        masks = {"their masks": {"n": 12, "part": "mask", **label}} if self.config.streams == "two" else {}
+        return {"clips": {"n": 12, **label}} | masks
 
     def run(self, request: settings.Request) -> Video | Batch:
         """Clips, or one of the parts that they are composed of."""
