@@ -326,7 +326,7 @@ def test_classes_come_from_the_captions_and_are_heard() -> None:
     assert np.array_equal(clips[0], clips[1])
     assert not np.array_equal(clips[0], clips[2])
     views = look(DATA.batch(range(2))["video"], [0, 0])
-    right, wrong = (system.judge(views, system.one_hot(said)) for said in ([one, one], [one, other]))
+    right, wrong = (system.logits(views, system.one_hot(said)) for said in ([one, one], [one, other]))
     for name in right:
         assert right[name][0] == wrong[name][0]
         assert right[name][1] != wrong[name][1]

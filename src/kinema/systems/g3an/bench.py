@@ -78,10 +78,10 @@ def faithful_step(system: G3AN, batch: dict[str, Any]) -> dict[str, Tensor]:
     codes = progress.randn(c.appearance), progress.randn(c.motion, 1)
     chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
     fake = system.generator(*codes)
-    real = system.judge(look(batch["video"], chance[0]), None)
-    losses = system.critic_losses(real, system.judge(look(fake.detach(), chance[1]), None))
+    real = system.logits(look(batch["video"], chance[0]), None)
+    losses = system.critic_losses(real, system.logits(look(fake.detach(), chance[1]), None))
     _differentiate(system, losses)
-    fooled = system.generator_losses(real, system.judge(look(fake, chance[1]), None))
+    fooled = system.generator_losses(real, system.logits(look(fake, chance[1]), None))
     _differentiate(system, fooled)
     return _named(losses | fooled)
 

@@ -79,36 +79,36 @@ class G3AN(System):
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
         views = look(batch["video"], chance[0])
-        real, penalty = self.judge_real(views, label, c.r1 > 0 and progress.step % c.r1_every == 0)
+        real, penalty = self.logits_of_real(views, label, c.r1 > 0 and progress.step % c.r1_every == 0)
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
                 fake = self.generator(*codes, label)
-            yield self.critic_losses(real, self.judge(look(fake, chance[1]), label), penalty)
+            yield self.critic_losses(real, self.logits(look(fake, chance[1]), label), penalty)
             if c.loss == "relativistic":
                 with torch.no_grad():
-                    real = self.judge(views, label)
+                    real = self.logits(views, label)
             fake = self.generator(*codes, label)  # the same clips, their graph made anew
-            yield self.generator_losses(real, self.judge(look(fake, chance[1]), label))
+            yield self.generator_losses(real, self.logits(look(fake, chance[1]), label))
         else:
-            false = self.judge(look(self.generator(*codes, label), chance[1]), label)
+            false = self.logits(look(self.generator(*codes, label), chance[1]), label)
             yield self.critic_losses(real, false, penalty) | self.generator_losses(real, false)
 
     # ---- the objective ----
 
-    def judge(self, views: dict[str, Tensor], label: Tensor | None) -> Logits:
+    def logits(self, views: dict[str, Tensor], label: Tensor | None) -> Logits:
         """What each critic says of its view, (B,)."""
         return {name: critic(views[name], label) for name, critic in self.critics.items()}
 
-    def judge_real(
+    def logits_of_real(
         self, views: dict[str, Tensor], label: Tensor | None, penalised: bool
     ) -> tuple[Logits, dict[str, Tensor]]:
         """The same of real clips, and each critic's gradient penalty on them where there is one (in fp32)."""
         if not penalised:
-            return self.judge(views, label), {}
+            return self.logits(views, label), {}
         c = self.config
         views = {name: view.detach().requires_grad_() for name, view in views.items()}
         with torch.autocast(self.device.type, enabled=False):
-            real = self.judge(views, label)
+            real = self.logits(views, label)
         return real, {
             name: c.r1 * c.r1_every * gradient_penalty(real[name], views[name]) for name in self.critics
         }
