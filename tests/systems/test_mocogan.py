@@ -202,6 +202,7 @@ def test_the_penalty_at_real_clips_is_taken_every_few_steps_and_weighs_more_then
         {"video_critic": "patch", "image_critic": "plain", "augment": ("translation",)},
         {"video_critic": "plain", "infogan": False},
         {"size": 64, "channels": 1, "frames": 17, "norm": "none", "r1": 1.0},
+        {"norm": "generator", "r1": 1.0},
         {**MODERN, "conditional": False, "video_critic": "patch", "input_noise": 0.0},
     ],
     ids=str,

@@ -4,7 +4,7 @@ Wang, Bilinski, Bremond, Dantcheva, "G3AN: Disentangling Appearance and Motion f
 2020, arXiv:1912.05523.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from kinema.core.config import Preset, RunSettings
@@ -107,11 +107,18 @@ class Request:
 
 
 _GOOD = Config(
+    size=32,
     frame_steps=(),
     width=16,
+    attention=None,
     critic_width=16,
-    attention=3,
+    critic_norm="none",
+    loss="relativistic",
+    r1=1.0,
     updates="simultaneous",
+    lr=4e-4,
+    betas=(0.5, 0.99),
+    decay_from=0.7,
     ema_halflife_images=10_000,
     settled=True,
 )
@@ -119,13 +126,22 @@ _GOOD = Config(
 
 def tiny() -> Preset[Config]:
     """Everything in miniature, for tests: seconds on a CPU. Promises no picture."""
-    config = replace(_GOOD, size=32, width=4, critic_width=4, attention=2)
+    config = Config(
+        size=32,
+        frame_steps=(),
+        width=4,
+        attention=2,
+        critic_width=4,
+        updates="simultaneous",
+        ema_halflife_images=10_000,
+        settled=True,
+    )
     return Preset(config, RunSettings(steps=12, batch=8, save_every_steps=6, preview_every_steps=6), "shapes")
 
 
 def small() -> Preset[Config]:
     """Moving shapes at 64x64 with a quarter of the paper's channels, for two CPU cores; no result yet."""
-    return Preset(_GOOD, RunSettings(steps=3000, batch=16), "shapes")
+    return Preset(_GOOD, RunSettings(steps=5000, batch=16), "shapes")
 
 
 def paper() -> Preset[Config]:

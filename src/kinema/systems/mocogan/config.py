@@ -44,8 +44,9 @@ class Config:
     """patch: a logit for each of 4x4 places of a frame; plain: one logit"""
     video_critic: Literal["patch", "plain", "categorical"] = "categorical"
     """patch and plain as for images; categorical: plain, and a logit for each category"""
-    norm: Literal["batch", "none"] = "batch"
-    """batch norm, or biases in its place; the loss r3gan needs none"""
+    norm: Literal["batch", "generator", "none"] = "batch"
+    """batch norm in all networks (paper), in the generator alone, or in none; elsewhere biases stand in its
+    place; the loss r3gan needs none"""
     input_noise: float = 0.1
     """deviation of the noise that is added to what the critics' layers are given (σ); 0 adds none"""
 
@@ -95,18 +96,28 @@ class Request:
 
 
 _GOOD = Config(
+    size=32,
     frame_steps=(),
     conditional=False,
     width=32,
     critic_width=32,
+    norm="generator",
+    input_noise=0.0,
+    r1=1.0,
+    lr=4e-4,
+    betas=(0.5, 0.99),
+    weight_decay=0.0,
+    decay_from=0.7,
     ema_halflife_images=10_000,
     settled=True,
 )
 
 
 def tiny() -> Preset[Config]:
-    """Everything in miniature, for tests: seconds on a CPU. Promises no picture."""
-    config = replace(_GOOD, size=32, width=4, critic_width=4, conditional=True)
+    """The paper's way in miniature, for tests: seconds on a CPU. Promises no picture."""
+    config = Config(
+        size=32, frame_steps=(), width=4, critic_width=4, ema_halflife_images=10_000, settled=True
+    )
     return Preset(config, RunSettings(steps=12, batch=8, save_every_steps=6, preview_every_steps=6), "shapes")
 
 
@@ -117,7 +128,7 @@ def small() -> Preset[Config]:
 
 def r3gan() -> Preset[Config]:
     """`small` with the R3GAN objective and networks without norm; no result yet."""
-    config = replace(_GOOD, loss="r3gan", norm="none", input_noise=0.0, betas=(0.0, 0.99), weight_decay=0.0)
+    config = replace(_GOOD, loss="r3gan", norm="none", r1=0.0, lr=2e-4, betas=(0.0, 0.99))
     return Preset(config, RunSettings(steps=2000, batch=16), "shapes")
 
 

@@ -130,7 +130,7 @@ def _chain(
     config: Config, halve: Any, last: Any, norm: Any, *, patch: bool, noisy_end: bool, outs: int
 ) -> nn.Sequential:
     """Layers that halve space down to 4x4; plain critics then have one that covers what is left."""
-    levels, plain, ins = widths(config.size, config.critic_width), config.norm == "none", config.channels
+    levels, plain, ins = widths(config.size, config.critic_width), config.norm != "batch", config.channels
     layers: list[nn.Module] = []
     for i, width in enumerate(levels[:-1] if patch else levels):
         layers += [Noise(config.input_noise), halve(ins, width, 4, bias=plain)]
