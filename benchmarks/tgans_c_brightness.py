@@ -2,9 +2,9 @@
 
     python benchmarks/tgans_c_brightness.py runs/long/paper runs/long/stable
 
-Prints the mean brightness of generated and of real clips in [-1, 1], the share of the generator's gradient (of
-its squared norm, with respect to the pixels) that says darker or brighter as a whole, and what each critic
-says of the clips made darker by 0, 0.3 and 0.6.
+Prints the mean brightness of generated and of real clips in [-1, 1], the share of the generator's gradient
+(of its squared norm, with respect to the pixels) that says darker or brighter as a whole, and what each
+critic says of the clips made darker by 0, 0.3 and 0.6.
 """
 
 import sys
