@@ -2,7 +2,7 @@
 
     python benchmarks/shapes_rows.py --minutes 30 --out runs/shapes [--size 32] [--only g3an mocogan …]
 
-Rows are the rooms' `small` presets and ablations of G3AN. A row that is there already is scored, not trained
+Rows are the rooms' `small` presets and ablations of G3AN. A row with scores is scored anew, not trained
 again. The scores of a row are written to rows.json in its folder, and printed. Rows are trained one after
 another; to be equal they want a machine that does nothing else.
 """
@@ -48,7 +48,7 @@ def main() -> None:
     for row in flags.only:
         system, changes = ROWS[row]
         folder = flags.out / f"{row}-{flags.seed}"
-        if not (folder / "weights.safetensors").exists():
+        if not (folder / "rows.json").exists():  # what was begun goes on
             settings = [f"size={flags.size}", f"seed={flags.seed}", f"minutes={flags.minutes}", *changes]
             settings += ["steps=1000000", "decay_from=none"]
             chosen = [word for setting in settings for word in ("--set", setting)]

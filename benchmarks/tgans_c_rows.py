@@ -3,7 +3,7 @@
     python benchmarks/tgans_c_rows.py --steps 2600 --out runs/rows [--only ca c1 …]
     python benchmarks/tgans_c_rows.py --minutes 25 --out runs/long --only ca stable paper
 
-Rows are settings of the same trainer, at 32x32. A row that is there already is scored, not trained again. The
+Rows are settings of the same trainer, at 32x32. A row with scores is scored anew, not trained again. The
 scores of a row are written to rows.json in its folder, and printed.
 """
 
@@ -58,7 +58,7 @@ def main() -> None:
         parser.error("name --steps or --minutes")
     for row in flags.only:
         folder = flags.out / row
-        if not (folder / "weights.safetensors").exists():
+        if not (folder / "rows.json").exists():  # what was begun goes on
             settings = ["size=32", f"steps={flags.steps}", *ROWS[row]]
             if flags.minutes:
                 settings += ["decay_from=none", f"minutes={flags.minutes}"]

@@ -116,6 +116,14 @@ def test_the_demo_shows_every_bundled_weights(kinema, trained: Path) -> None:
     assert all((Path("tour") / name).stat().st_size > 100 for name in files)
 
 
+def test_the_demo_keeps_weights_of_one_name_apart(kinema, trained: Path) -> None:
+    for folder in ("a", "b"):
+        shutil.copytree(trained, Path(folder) / "run.v1")
+    assert kinema("demo", "--weights", "a/run.v1", "--weights", "b/run.v1").code == 0
+    files = re.findall(r'src="([^"]+)"', Path("demo/index.html").read_text())
+    assert len(set(files)) == len(files) == 12
+
+
 def test_the_demo_of_a_run(kinema, trained: Path) -> None:
     assert kinema("demo", "--weights", trained).code == 0
     assert len(list(Path("demo").glob("*.gif"))) == 6

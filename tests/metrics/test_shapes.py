@@ -8,7 +8,7 @@ import pytest
 from kinema.core.errors import UsageError
 from kinema.data import MovingDigits, MovingShapes
 from kinema.data.shapes import HUES
-from kinema.metrics.shapes import ShapesJudge, kept_apart, moving_shapes
+from kinema.metrics.shapes import ShapesJudge, described, kept_apart, moving_shapes
 
 SIZE = 32
 DATA = MovingShapes(240, size=SIZE, split="val")
@@ -91,6 +91,18 @@ def test_pairs_are_counted_in_the_right_direction() -> None:
         "same look": pytest.approx(4 / 6),
         "same motion": pytest.approx(1 / 3),
     }
+
+
+def test_the_spread_of_motions_is_of_those_that_are_read(judge: ShapesJudge) -> None:
+    real = judge(DATA.pixels(range(40)))
+
+    def motions(seen: list[int]) -> float:
+        few = real._replace(motion=np.array(seen))
+        return described(few, real)["motions"]
+
+    assert motions([2, 2, 2, 2]) == motions([2, -1, -1, 2]) == motions([-1, -1]) == 0
+    assert motions([0, 1, 2, 3]) == motions([0, -1, 1, -1, 2, 3]) == pytest.approx(1)
+    assert motions([0, 0, 3, 3]) == pytest.approx(0.5)
 
 
 def test_other_clips_are_refused() -> None:

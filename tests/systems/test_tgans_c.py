@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,29 @@ def test_generator_loss_is_the_papers() -> None:
         assert got[head].item() == pytest.approx(
             -slow_mean(fake[head], lambda v: math.log(sigmoid(v))) / 3, abs=1e-12
         )
+
+
+def test_cc_weighs_its_heads_by_two_thirds_and_its_coherence_by_one(data: Any) -> None:
+    """A third of [two heads' terms, and the temporal coherence constraint in place of the third]."""
+    system, batch = (
+        build(data, variant="cc", heads="concat", loss="log", diversity=0.0, contrast=0.0),
+        data.batch(range(4)),
+    )
+    system.eval()
+    s = system.sentences(batch["caption"])
+    fake = system.generator(torch.randn(4, *system.generator.noise_shape), s).detach()
+    got = system.generator_losses(batch, fake, s, at(0, slice(0, 4), 4))
+    seen = system.critics.features(fake, 0)
+    for head, value in system.critics.logits(seen, s).items():
+        want = -slow_mean(value.detach().double(), lambda v: math.log(sigmoid(v))) / 3
+        assert got[head].item() == pytest.approx(want, rel=1e-5)
+    steps = [(b - a).square().sum((1, 2, 3)) for a, b in pairwise(seen.frames.unbind(1))]
+    assert got["coherence"].item() == pytest.approx(torch.stack(steps).mean().item() / 3, rel=1e-5)
+    for heads in (1, 2):
+        some = dict(list(logits(3).items())[:heads])
+        for head, term in generator_terms("log", some, None).items():
+            want = -slow_mean(some[head], lambda v: math.log(sigmoid(v))) / heads
+            assert term.item() == pytest.approx(want, abs=1e-12)
 
 
 def test_hinge_and_relativistic_by_hand() -> None:
@@ -388,6 +412,9 @@ def test_wrong_requests_get_one_clear_sentence(data: Any, request_: Request, say
         ({"smoothing": 3.0, "loss": "log"}, "smoothing is a number from 0 to below 1"),
         ({"text_steps": -3}, "text_steps is a number from 0 on"),
         ({"smoothing": 0.1, "loss": "hinge"}, "belongs to the log loss"),
+        ({"channels": 0}, "1 or 3 channels, not 0"),
+        ({"legacy_2x2": True, "size": 16}, "legacy_2x2 belongs to"),
+        ({"layers": 2}, "layers=2 belongs to generator=layered"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(setting: dict[str, Any], says: str) -> None:

@@ -100,6 +100,19 @@ def test_generator_alone_may_be_a_bare_state_dict() -> None:
     assert (config.width, config.size, config.frames, config.noise, config.channels) == (16, 48, 16, 100, 3)
 
 
+def test_optimisers_and_foreign_text_encoders_are_left_out_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    optimiser = {"state": {}, "param_groups": [{"lr": 1e-4}]}
+    whole = {"optG": optimiser, "optD": optimiser, "gen": GENERATOR, "cond": {"emb.weight": torch.zeros(3)}}
+    assert convert.read(whole)[1].keys() == convert.read(GENERATOR)[1].keys()
+    assert all(name in caplog.text for name in ("optG", "optD", "cond"))
+    with pytest.raises(WeightsError, match="'again' is a second generator"):
+        convert.read({"gen": GENERATOR, "again": GENERATOR})
+    with pytest.raises(WeightsError, match="looks like TGANs-C"):
+        convert.read({"seq.0.weight": torch.zeros(1, 8, 2, 6, 6), "seq.12.weight": 5})
+
+
 @pytest.mark.parametrize(
     "checkpoint",
     [

@@ -43,7 +43,7 @@ def main(args: list[str]) -> int:
     check_writable(flags.out, folder=True)
     flags.out.mkdir(parents=True, exist_ok=True)
     names = list(flags.weights or weights.bundled())
-    parts = [part for name in names for part in show(load(name), flags)]
+    parts = [part for k, name in enumerate(names) for part in show(load(name), k, flags)]
     intro = "Pictures that move, made by adversarial networks. Everything here is synthetic."
     body = [f"<h1>kinema</h1><p>{intro}</p>", *(parts or [f'<p class="warn">{text(NOTHING)}</p>'])]
     index = flags.out / "index.html"
@@ -56,23 +56,23 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def show(loaded: Loaded, flags: Options) -> list[str]:
+def show(loaded: Loaded, number: int, flags: Options) -> list[str]:
     """A section of the page for one set of weights; its files are written beside the page."""
     name = Path(loaded.weights).name
     say.remark(f"running {name} …")
-    figures, commands = [], []
+    figures = []
     for i, (title, wanted) in enumerate(examples(loaded).items()):
-        place = flags.out / f"{name}-{i}"
+        place = flags.out / f"{number}-{name}-{i}"
         fields = with_files(wanted, place)
         if "seed" in {field.name for field in dataclasses.fields(loaded.system.Request)}:
             fields["seed"] = flags.seed
         made = loaded.run(**fields)
         clip = made.sheet() if isinstance(made, Batch) else made
-        files = [clip.save(place.with_suffix(ending)) for ending in (".gif", ".mp4")]
+        files = [clip.save(place.with_name(place.name + ending)) for ending in (".gif", ".mp4")]
         image = f'<a href="{text(files[1].name)}"><img alt="{text(title)}" src="{text(files[0].name)}"></a>'
-        figures.append(figure(image, text(title)))
-        commands.append(command(loaded.weights, fields))
-    intro = f'<p class="soft">{text(about_line(loaded))}<br><code>{text(commands[0])}</code></p>'
+        line = command(loaded.weights, fields)
+        figures.append(figure(image, f"{text(title)}<br><code>{text(line)}</code>"))
+    intro = f'<p class="soft">{text(about_line(loaded))}</p>'
     return section(f"{loaded.name}: {name}", [intro, f'<div class="grid small">{"".join(figures)}</div>'])
 
 
@@ -98,7 +98,7 @@ def with_files(fields: dict[str, Any], place: Path) -> dict[str, Any]:
 
     def named(value: Any) -> Any:
         if isinstance(value, Image):
-            return str(value.save(place.with_suffix(".png")))
+            return str(value.save(place.with_name(place.name + ".png")))
         return tuple(map(named, value)) if isinstance(value, tuple) else value
 
     return {key: named(value) for key, value in fields.items()}

@@ -86,6 +86,8 @@ class System(nn.Module):
     """frozen dataclass: what a user asks of it; command line, web form and HTTP schema are made from it"""
     metrics: ClassVar[tuple[str, ...]] = ()
     """names in `kinema.metrics.METRICS`, the first being the headline"""
+    serving: ClassVar[tuple[str, ...]] = ()
+    """modules that `run` needs, in the order in which it uses them; the others are left out of exports"""
 
     config: Any
 
@@ -142,8 +144,8 @@ class System(nn.Module):
 
     def run(self, request: Any) -> Result:
         """The one way to use it."""
-        raise KeyError(f"{self.name} has no run")
+        raise NotImplementedError(f"{self.name} has no run")
 
     def preview(self, batch: dict[str, Any]) -> Result:
         """What a training run shows while it trains: the same items and noise each time."""
-        raise KeyError(f"{self.name} has no preview")
+        raise NotImplementedError(f"{self.name} has no preview")

@@ -103,7 +103,7 @@ def shapes_judge(size: int, frames: int) -> ShapesJudge:
 def moving_shapes(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row]:
     """Do clips look like moving shapes, and are appearance and motion apart?
 
-    FD-motion on n clips; `motions` is the entropy of the motions seen relative to that of four equally often;
+    FD-motion on n clips; `motions` is the entropy of the motions read, relative to that of four in turn;
     `motion sure` and `look sure` are shares of clips and of frames; `look kept` is the share of pairs of
     neighbouring frames with one shape and hue. With codes of appearance and motion, n more clips in grids of
     eight by eight: `same look` is the share of pairs of clips of one appearance with one shape and hue, `same
@@ -128,7 +128,7 @@ def moving_shapes(system: Any, data: Any, *, n: int, seed: int, log: Log) -> lis
 def described(seen: Seen, real: Seen) -> dict[str, float]:
     """What is said of clips by themselves, against real ones."""
     known = seen.motion[seen.motion >= 0]
-    shares = np.bincount(known, minlength=len(MOTIONS)) / max(1, len(seen.motion))
+    shares = np.bincount(known, minlength=len(MOTIONS)) / max(1, len(known))
     there = shares[shares > 0]
     return {
         "FD-motion": frechet_distance(real.features, seen.features),

@@ -2,10 +2,11 @@
 
 The paper's authors released none. That code keeps five networks: generator, video critic, frame map, frame
 head, motion head. A checkpoint is a dict of their state dicts under any names, or one state dict alone; each
-part is known by its keys. It holds no text encoder in this layout, so imported weights need one trained
-beside them before they can read a caption.
+part is known by its keys. What else a checkpoint holds (optimisers, a text encoder of another kind) is left
+out and named, so imported weights need a text encoder trained beside them before they can read a caption.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from kinema.core.errors import WeightsError
 from kinema.systems.tgans_c.config import Config
 
 State = dict[str, Tensor]
+log = logging.getLogger("kinema")
 
 # part -> (a key that only this part has, our prefix, (their name, our name) pairs)
 PARTS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
@@ -36,20 +38,26 @@ def read(checkpoint: Mapping[str, Any]) -> tuple[Config, State]:
     """Their checkpoint -> our configuration and state dict (of the parts that it holds).
 
     Raises:
-        WeightsError: a part or a key is not of this layout.
+        WeightsError: nothing in it is a part of this layout, a part is there twice, or has an unknown key.
     """
     nested = any(isinstance(value, Mapping) for value in checkpoint.values())
     named = (
         {k: v for k, v in checkpoint.items() if isinstance(v, Mapping)} if nested else {"file": checkpoint}
     )
     found: dict[str, Mapping[str, Tensor]] = {}
+    left_out: list[str] = []
     for name, state in named.items():
         part = next((p for p, (sign, _, _) in PARTS.items() if sign in state), None)
-        if part is None or part in found:
-            raise WeightsError(
-                f"'{name}' is not a further part of a TGANs-C checkpoint (its keys: {list(state)[:4]} …)."
-            )
-        found[part] = state
+        if part in found:
+            raise WeightsError(f"'{name}' is a second {part}, and a TGANs-C checkpoint has one.")
+        if part is None:
+            left_out.append(f"'{name}' (its keys: {list(state)[:4]} …)")
+        else:
+            found[part] = state
+    if not found:
+        raise WeightsError(f"this is not a TGANs-C checkpoint; it holds {', '.join(left_out)}.")
+    if left_out:
+        log.warning("left out, being no part of TGANs-C: %s", ", ".join(left_out))
     ours: State = {}
     for part, state in found.items():
         _, prefix, pairs = PARTS[part]
@@ -61,7 +69,7 @@ def read(checkpoint: Mapping[str, Any]) -> tuple[Config, State]:
             ours[prefix + mine + key[len(theirs) :]] = value.squeeze(2) if flat else value
     try:
         return _config(found, ours), ours
-    except (KeyError, IndexError) as error:
+    except (KeyError, IndexError, AttributeError) as error:
         raise WeightsError(
             f"the checkpoint looks like TGANs-C, but {error} is missing or has another shape."
         ) from None

@@ -259,6 +259,12 @@ def _check(config: settings.Config) -> None:
     """Refuse what cannot be built or trained, before anything long starts."""
     if config.size < 16 or config.frames < 16 or config.size % 16 or config.frames % 16:
         raise UsageError(f"size and frames are multiples of 16, not {config.size} and {config.frames}.")
+    if config.channels not in (1, 3):
+        raise UsageError(f"a clip has 1 or 3 channels, not {config.channels}.")
+    if config.legacy_2x2 and (config.heads != "concat" or config.size < 32):
+        raise UsageError("legacy_2x2 belongs to heads=concat at a size of 32 or more.")
+    if config.layers > 1 and config.generator != "layered":
+        raise UsageError(f"layers={config.layers} belongs to generator=layered, not to {config.generator}.")
     for name in ("noise", "sentence", "width", "layers", "frame_stride", "r1_every", "fps"):
         if getattr(config, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
