@@ -165,7 +165,7 @@ class G3AN(System):
         del clips
         label = {"label": captions[0]} if self.config.conditional else {}
         return {
-            "rows share an appearance, columns a motion": {"grid": (4, 6), **label},
+            "rows share a code of appearance, columns one of motion": {"grid": (4, 6), **label},
             "from one appearance to another": {"walk": "appearance", "n": 6, **label},
             "from one motion to another": {"walk": "motion", "n": 6, **label},
         }
