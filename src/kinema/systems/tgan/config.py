@@ -102,7 +102,7 @@ def tiny() -> Preset[Config]:
 
 
 def small() -> Preset[Config]:
-    """Moving shapes, 16 frames of 64x64, fewer channels than the paper's; for two CPU cores."""
+    """Moving shapes, 16 frames of 64x64, fewer channels than the paper's; no finished result yet."""
     return Preset(_GOOD, RunSettings(steps=3000, batch=16), "shapes")
 
 

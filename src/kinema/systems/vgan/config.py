@@ -101,7 +101,7 @@ def tiny() -> Preset[Config]:
 
 
 def small() -> Preset[Config]:
-    """Moving shapes, 16 frames of 64x64, with half of the paper's channels; for two CPU cores."""
+    """Moving shapes, 64x64, with half of the paper's channels; for two CPU cores; no finished result yet."""
     return Preset(_GOOD, RunSettings(steps=3000, batch=16), "shapes")
 
 
