@@ -1,12 +1,12 @@
 """What generators of clips need where they are used: seeds, the noise that follows from them, and bytes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.core.errors import UsageError, check_seed
+from kinema.core.errors import UsageError, check_seed, nearest
 from kinema.core.results import Pixels
 
 
@@ -30,6 +30,17 @@ def codes(draw: Callable[..., Tensor], seeds: Iterable[int], width: int) -> Tens
         torch.Size([2, 100])
     """
     return torch.stack([draw(width, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def one_hot(
+    labels: Sequence[str], classes: Sequence[str], device: torch.device, kind: str = "class"
+) -> Tensor:
+    """Names of classes -> (B, K); `kind` is what a class is called where one is not known."""
+    for label in labels:
+        if label not in classes:
+            raise UsageError(f"no {kind} is called '{label}'; nearest: {nearest(label, classes)}.")
+    which = torch.tensor([classes.index(label) for label in labels], device=device)
+    return torch.nn.functional.one_hot(which, len(classes)).float()
 
 
 def to_uint8(video: Tensor) -> Pixels:

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinema.core.errors import UsageError, nearest
+from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
-from kinema.nn.sampling import to_uint8
+from kinema.nn.sampling import one_hot, to_uint8
 from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
@@ -130,12 +130,7 @@ class G3AN(System):
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
-        classes = self.config.classes
-        for label in labels:
-            if label not in classes:
-                raise UsageError(f"no class is called '{label}'; nearest: {nearest(label, classes)}.")
-        which = torch.tensor([classes.index(label) for label in labels], device=self.device)
-        return nn.functional.one_hot(which, len(classes)).float()
+        return one_hot(labels, self.config.classes, self.device)
 
     @property
     def device(self) -> torch.device:

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinema.core.errors import UsageError, nearest
+from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses import r3gan
 from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import to_uint8
+from kinema.nn.sampling import one_hot, to_uint8
 from kinema.ops.augment import DRAWS, KINDS, augment
 from kinema.systems.mocogan import config as settings
 from kinema.systems.mocogan.networks import Generator, ImageCritic, VideoCritic, categories, widths
@@ -160,12 +160,7 @@ class MoCoGAN(System):
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of categories -> (B, K)."""
-        classes = self.config.classes
-        for label in labels:
-            if label not in classes:
-                raise UsageError(f"no category is called '{label}'; nearest: {nearest(label, classes)}.")
-        which = torch.tensor([classes.index(label) for label in labels], device=self.device)
-        return F.one_hot(which, len(classes)).float()
+        return one_hot(labels, self.config.classes, self.device, "category")
 
     def categories(self, chance: Tensor) -> Tensor:
         """Uniform numbers (B,) in [0, 1) -> one-hot categories (B, K), all equally likely."""

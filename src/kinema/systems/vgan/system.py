@@ -20,7 +20,7 @@ from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import check_clips, clip_seed, codes, to_uint8
+from kinema.nn.sampling import check_clips, clip_seed, codes, one_hot, to_uint8
 from kinema.systems.vgan import config as settings
 from kinema.systems.vgan.networks import Clip, Critic, Generator
 
@@ -110,12 +110,7 @@ class VGAN(System):
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
-        classes = self.config.classes
-        for label in labels:
-            if label not in classes:
-                raise UsageError(f"no class is called '{label}'; nearest: {nearest(label, classes)}.")
-        which = torch.tensor([classes.index(label) for label in labels], device=self.device)
-        return nn.functional.one_hot(which, len(classes)).float()
+        return one_hot(labels, self.config.classes, self.device)
 
     @property
     def device(self) -> torch.device:
