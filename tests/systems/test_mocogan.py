@@ -68,7 +68,7 @@ def test_losses_are_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
     classes = torch.randn(4, 96, generator=g, dtype=torch.float64)
     label = system.one_hot(DATA.batch(range(4))["caption"])
     answers = [(real, classes), (fake, classes * 0)]
-    monkeypatch.setattr(system, "logits", lambda name, x, look: answers.pop(0))
+    monkeypatch.setattr(system.critics["video"], "forward", lambda items, noise: answers.pop(0))
     x = torch.zeros(4, 3, 16, 32, 32)
     terms = system.critic_terms("video", x, x, label, at(1))
     assert terms["real"].item() == pytest.approx(np.mean([softplus(-v) for v in real.flatten().tolist()]))
@@ -389,6 +389,7 @@ def test_labels_need_categories() -> None:
         ({"size": 64, "frames": 12, "video_critic": "patch"}, "at least 13"),
         ({"motion": 0}, "motion is at least 1"),
         ({"input_noise": -0.1}, "input_noise is not negative"),
+        ({"gamma": (-1.0, 0.0)}, "gamma is two numbers from 0 on"),
         ({"weight_decay": float("nan")}, "weight_decay is not negative"),
         ({"augment": ("color",)}, "augment is some of colour, translation, cutout, not 'color'"),
         ({"loss": "r3gan"}, "r3gan needs networks without batch norm: norm=none, not batch"),

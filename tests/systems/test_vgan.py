@@ -16,12 +16,14 @@ from kinema.core.results import Batch, Video
 from kinema.core.system import Progress
 from kinema.data import MovingShapes
 from kinema.engine import train
+from kinema.losses.game import Game
 from kinema.systems.vgan.config import PRESETS, Config, Request
-from kinema.systems.vgan.networks import Clip, Critic, Generator
+from kinema.systems.vgan.networks import Critic, Generator
 from kinema.systems.vgan.system import VGAN
 
 TINY = PRESETS["tiny"]().config
 DATA = MovingShapes(16, size=32)
+R3GAN = {"loss": "r3gan", "r1": 0.0}
 
 
 def build(**changes: Any) -> VGAN:
@@ -91,7 +93,7 @@ def test_one_stream_is_the_foreground_alone() -> None:
     clip = one.make(z, None)
     assert (clip.foreground, clip.mask, clip.background) == (None, None, None)
     torch.testing.assert_close(clip.video, two.make(z, None).foreground)
-    assert set(one.generator_losses(torch.zeros(2), clip)) == {"fool"}
+    assert one.mask_term(clip) == {}
 
 
 # ---- losses ----
@@ -106,32 +108,30 @@ def test_the_difference_of_two_logits_under_the_logarithmic_loss_is_cross_entrop
     def cross_entropy(rows: list[list[float]], k: int) -> float:
         return sum(math.log(sum(math.exp(x) for x in row)) - row[k] for row in rows) / len(rows)
 
-    logit = system.critic(fake)
-    terms = system.critic_losses(video, logit, None, penalised=False)
+    game = Game(system.config, at(1))
+    terms = game.critic_terms(system.critic, video, fake)
     assert terms["real"].item() == pytest.approx(cross_entropy(pairs[0], 1), abs=1e-6)
     assert terms["fake"].item() == pytest.approx(cross_entropy(pairs[1], 0), abs=1e-6)
-    fool = system.generator_losses(logit, Clip(fake))["fool"]
+    fool = game.generator_term(system.critic, fake, video)
     assert fool.item() == pytest.approx(cross_entropy(pairs[1], 1), abs=1e-6)
 
 
 def test_the_mask_costs_its_mean_size() -> None:
     system, clip = build(mask=0.3), lively().make(torch.randn(2, 16), None)
-    terms = system.generator_losses(torch.zeros(2), clip)
+    terms = system.mask_term(clip)
     wanted = 0.3 * sum(clip.mask.detach().double().flatten().tolist()) / clip.mask.numel()
     assert terms["mask"].item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_r1_is_half_the_squared_slope_and_comes_in_its_turn() -> None:
-    system = build(r1=2.0, r1_every=4).double()
-    video = DATA.batch(range(3))["video"].double()
-    terms = system.critic_losses(video, torch.zeros(3, dtype=torch.float64), None, penalised=True)
+    system, batch = build(r1=2.0, r1_every=4), DATA.batch(range(4))
+    terms = next(system.step(batch, at(0)))["critic"]
     slopes = []
-    for clip in video:
+    for clip in batch["video"]:
         x = clip[None].requires_grad_()
         slopes.append(torch.autograd.grad(system.critic(x).sum(), x)[0].square().sum().item())
-    assert terms["r1"].item() == pytest.approx(2.0 * 4 * 0.5 * sum(slopes) / 3, rel=1e-5)
-    system = build(r1=2.0, r1_every=4)
-    turns = ["r1" in next(system.step(DATA.batch(range(4)), at(step)))["critic"] for step in range(5)]
+    assert terms["r1"].item() == pytest.approx(2.0 * 4 * 0.5 * sum(slopes) / 4, rel=1e-4)
+    turns = ["r1" in next(system.step(batch, at(step)))["critic"] for step in range(5)]
     assert turns == [True, False, False, False, True]
 
 
@@ -163,6 +163,8 @@ def test_in_turn_the_generator_meets_the_critic_that_has_learned() -> None:
         {"updates": "alternating", "loss": "hinge"},
         {"streams": "one", "critic_norm": "batch", "channels": 1},
         {"conditional": True},
+        {**R3GAN, "augment": ("translation",)},
+        {**R3GAN, "updates": "alternating", "conditional": True},
     ],
     ids=str,
 )
@@ -185,9 +187,10 @@ def losses_of(system: VGAN, rows: slice, batch: dict[str, Any]) -> dict[str, flo
     return {f"{p}/{k}": v.item() for p, terms in losses.items() for k, v in terms.items()}
 
 
-def test_micro_batches_see_their_rows_of_the_same_noise() -> None:
+@pytest.mark.parametrize("changes", [{}, {**R3GAN, "augment": ("colour", "cutout")}], ids=str)
+def test_micro_batches_see_their_rows_of_the_same_noise(changes: dict[str, Any]) -> None:
     """In eval mode, so that batch statistics, which are of a piece, stay out of it."""
-    system, batch = lively(conditional=True).eval(), DATA.batch(range(4))
+    system, batch = lively(conditional=True, **changes).eval(), DATA.batch(range(4))
     whole = losses_of(system, slice(0, 4), batch)
     halves = [losses_of(system, slice(i, i + 2), batch) for i in (0, 2)]
     assert whole == pytest.approx({k: (halves[0][k] + halves[1][k]) / 2 for k in whole}, rel=1e-4)
@@ -304,6 +307,9 @@ def test_wrong_requests_get_one_clear_sentence(request_: Request, changes: Any, 
         ({"width": 0}, "width is at least 1, not 0"),
         ({"mask": -1.0}, "mask is a number from 0 on, but -1.0"),
         ({"conditional": True}, "needs classes"),
+        ({**R3GAN, "critic_norm": "batch"}, "without batch norm: critic_norm=none, not batch"),
+        ({"loss": "r3gan"}, "penalties of its own"),
+        ({"augment": ("color",)}, "augment is some of"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(setting: dict[str, Any], says: str) -> None:

@@ -14,12 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from kinema.core.system import Progress
+from kinema.losses.adversarial import ADVERSARIAL
 from kinema.systems.g3an.attention import SelfAttention
 from kinema.systems.g3an.config import Config
 from kinema.systems.g3an.networks import G3, TimeConv, TransposedConv
 from kinema.systems.g3an.system import G3AN, look
 
 BATCH = 4
+LOG = ADVERSARIAL["log"]
+"""the paper's objective"""
 Work = Callable[[], dict[str, Tensor]]
 Precision = Callable[[], AbstractContextManager[object]]
 
@@ -78,10 +81,19 @@ def faithful_step(system: G3AN, batch: dict[str, Any]) -> dict[str, Tensor]:
     codes = progress.randn(c.appearance), progress.randn(c.motion, 1)
     chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
     fake = system.generator(*codes)
-    real = system.logits(look(batch["video"], chance[0]), None)
-    losses = system.critic_losses(real, system.logits(look(fake.detach(), chance[1]), None))
+    views, made = look(batch["video"], chance[0]), look(fake, chance[1])
+    real = {name: critic(views[name]) for name, critic in system.critics.items()}
+    false = {name: critic(made[name].detach()) for name, critic in system.critics.items()}
+    losses = {
+        f"{name}_critic": {"real": LOG.true(real[name]), "fake": LOG.false(false[name], real[name])}
+        for name in real
+    }
     _differentiate(system, losses)
-    fooled = system.generator_losses(real, system.logits(look(fake, chance[1]), None))
+    fooled = {
+        "generator": {
+            name: LOG.fool(critic(made[name]), real[name]) for name, critic in system.critics.items()
+        }
+    }
     _differentiate(system, fooled)
     return _named(losses | fooled)
 

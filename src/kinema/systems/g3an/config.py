@@ -4,7 +4,7 @@ Wang, Bilinski, Bremond, Dantcheva, "G3AN: Disentangling Appearance and Motion f
 2020, arXiv:1912.05523.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kinema.core.config import Preset, RunSettings
@@ -60,12 +60,16 @@ class Config:
     """numbers that a class adds to each of the two codes"""
 
     # Objective
-    loss: Literal["log", "hinge", "relativistic"] = "log"
-    """log: the paper's cross-entropy on logits"""
+    loss: Literal["log", "hinge", "relativistic", "r3gan"] = "log"
+    """log: the paper's cross-entropy on logits; r3gan: real and generated in pairs, gradients penalised"""
     r1: float = 0.0
     """weight γ of the gradient penalty γ/2 |∇D(x)|² of each critic on real clips; 0 leaves it out (paper)"""
     r1_every: int = 16
     """steps between penalties, which then count that much more"""
+    gamma: tuple[float, float] = (2.0, 0.2)
+    """weight of the gradient penalties of r3gan at the start and at the end of the run"""
+    augment: tuple[str, ...] = ()
+    """what the critics see is changed by these, alike in all frames of a clip: colour, translation, cutout"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critics, then generator on the same clips (paper), or all from one forward pass"""
 
@@ -147,10 +151,16 @@ def small() -> Preset[Config]:
     return Preset(_GOOD, RunSettings(steps=5000, batch=16), "shapes")
 
 
+def r3gan() -> Preset[Config]:
+    """`small` with the R3GAN objective, the generator's norms as they are; no result yet."""
+    config = replace(_GOOD, loss="r3gan", r1=0.0, lr=2e-4, betas=(0.0, 0.99))
+    return Preset(config, RunSettings(steps=3000, batch=16), "shapes")
+
+
 def paper() -> Preset[Config]:
     """The paper's networks and recipe, 16 frames of 64x64; for a GPU; no result yet."""
     settings = RunSettings(steps=60_000, batch=96, save_every_steps=1000, preview_every_steps=1000)
     return Preset(Config(), settings, "shapes")
 
 
-PRESETS = {"tiny": tiny, "small": small, "paper": paper}
+PRESETS = {"tiny": tiny, "small": small, "r3gan": r3gan, "paper": paper}

@@ -10,6 +10,7 @@ from collections.abc import Generator as Steps
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -20,15 +21,12 @@ from torch import Tensor, nn
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
-from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
+from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import one_hot, to_uint8
 from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
-
-Logits = dict[str, Tensor]
-"""critic -> logits (B,)"""
 
 
 class G3AN(System):
@@ -78,55 +76,19 @@ class G3AN(System):
         # One window and one frame for the whole batch, others for the generated clips: so the paper.
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
-        views = look(batch["video"], chance[0])
-        real, penalty = self.logits_of_real(views, label, c.r1 > 0 and progress.step % c.r1_every == 0)
+        real, game = look(batch["video"], chance[0]), Game(c, progress)
+        judges: dict[str, Judge] = {k: partial(critic, label=label) for k, critic in self.critics.items()}
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
-                fake = self.generator(*codes, label)
-            yield self.critic_losses(real, self.logits(look(fake, chance[1]), label), penalty)
-            if c.loss == "relativistic":
-                with torch.no_grad():
-                    real = self.logits(views, label)
-            fake = self.generator(*codes, label)  # the same clips, their graph made anew
-            yield self.generator_losses(real, self.logits(look(fake, chance[1]), label))
+                fake = look(self.generator(*codes, label), chance[1])
+            yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges}
+            fake = look(self.generator(*codes, label), chance[1])  # the same clips, their graph made anew
+            yield {"generator": {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}}
         else:
-            false = self.logits(look(self.generator(*codes, label), chance[1]), label)
-            yield self.critic_losses(real, false, penalty) | self.generator_losses(real, false)
-
-    # ---- the objective ----
-
-    def logits(self, views: dict[str, Tensor], label: Tensor | None) -> Logits:
-        """What each critic says of its view, (B,)."""
-        return {name: critic(views[name], label) for name, critic in self.critics.items()}
-
-    def logits_of_real(
-        self, views: dict[str, Tensor], label: Tensor | None, penalised: bool
-    ) -> tuple[Logits, dict[str, Tensor]]:
-        """The same of real clips, and each critic's gradient penalty on them where there is one (in fp32)."""
-        if not penalised:
-            return self.logits(views, label), {}
-        c = self.config
-        views = {name: view.detach().requires_grad_() for name, view in views.items()}
-        with torch.autocast(self.device.type, enabled=False):
-            real = self.logits(views, label)
-        return real, {
-            name: c.r1 * c.r1_every * gradient_penalty(real[name], views[name]) for name in self.critics
-        }
-
-    def critic_losses(self, real: Logits, fake: Logits, penalty: dict[str, Tensor] | None = None) -> Losses:
-        """-log D(x) - log(1 - D(G(z))) for each critic, and its gradient penalty where there is one."""
-        loss, losses = ADVERSARIAL[self.config.loss], {}
-        for name in self.critics:
-            terms = {"fake": loss.false(fake[name], real[name]), "real": loss.true(real[name])}
-            if penalty:
-                terms["r1"] = penalty[name]
-            losses[f"{name}_critic"] = terms
-        return losses
-
-    def generator_losses(self, real: Logits, fake: Logits) -> Losses:
-        """-log D(G(z)), summed over critics; only relativistic losses look at the real ones."""
-        fool = ADVERSARIAL[self.config.loss].fool
-        return {"generator": {name: fool(fake[name], real[name].detach()) for name in self.critics}}
+            fake = look(self.generator(*codes, label), chance[1])
+            both = {k: game.both(judges[k], real[k], fake[k]) for k in judges}
+            critics = {f"{k}_critic": terms for k, (terms, _) in both.items()}
+            yield critics | {"generator": {k: fool for k, (_, fool) in both.items()}}
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
@@ -257,14 +219,18 @@ def _check(config: settings.Config) -> None:
         what = f"size {config.size} with {config.channels} channels"
         raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
     check_frames(config.frames)
-    for name in ("appearance", "motion", "width", "critic_width", "class_code", "fps", "r1_every"):
+    for name in ("appearance", "motion", "width", "critic_width", "class_code", "fps"):
         if getattr(config, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "critic_lr", "r1"):
+    for name in ("lr", "critic_lr"):
         if (getattr(config, name) or 0) < 0:
             raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
+    check(config)
+    if config.loss == "r3gan" and config.critic_norm != "none":
+        norm = config.critic_norm
+        raise UsageError(f"loss=r3gan needs critics without spectral norm: critic_norm=none, not {norm}.")
     blocks = config.size.bit_length() - 2
     least = -(-8 // (1 + config.spatial_stream))  # a key has an eighth of the channels
     if width_of(config, blocks) < 1:

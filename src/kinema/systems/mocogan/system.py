@@ -8,10 +8,9 @@ paper's way its default.
 
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Generator as Steps
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,23 +20,12 @@ from torch.nn import functional as F
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
-from kinema.losses import r3gan
-from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
+from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import one_hot, to_uint8
-from kinema.ops.augment import DRAWS, KINDS, augment
 from kinema.systems.mocogan import config as settings
 from kinema.systems.mocogan.networks import Generator, ImageCritic, VideoCritic, categories, widths
 from kinema.systems.mocogan.sampling import Code, code, plan
-
-
-class Look(NamedTuple):
-    """How a critic looks at a batch: what is left to chance, the same for real and generated items."""
-
-    changes: Tensor | None
-    """see `augment`"""
-    noise: list[torch.Generator]
-    """one for each item"""
 
 
 class MoCoGAN(System):
@@ -109,35 +97,18 @@ class MoCoGAN(System):
         self, name: str, real: Tensor, fake: Tensor, label: Tensor | None, progress: Progress
     ) -> dict[str, Tensor]:
         """-log D(x) - log(1 - D(x~)), and the categories of real clips; or R3GAN's pairs and penalties."""
-        c, look = self.config, self.look(progress)
-        paired = c.loss == "r3gan"
-        penalised = paired or (c.r1 > 0 and progress.step % c.r1_every == 0)
-        with _precisely(real) if penalised else nullcontext():
-            real, fake = (x.detach().float().requires_grad_(penalised) for x in (real, fake))
-            true, classes = self.logits(name, real, look)  # batch norm: real and generated apart
-            false, _ = self.logits(name, fake, look)
-        if paired:
-            terms = r3gan.critic_terms(true, false, real, fake, r3gan.annealed(c.gamma, progress.fraction))
-        else:
-            log = ADVERSARIAL["log"]
-            terms = {"real": log.true(true), "fake": log.false(false, true)}
-            if penalised:
-                terms["r1"] = c.r1 * c.r1_every * gradient_penalty(r3gan.of_item(true), real)
-        return terms | self.category_term(classes, label)
+        classes: list[Tensor] = []
+        judge, game = self.judge(name, progress, classes), Game(self.config, progress)
+        return game.critic_terms(judge, real, fake) | self.category_term(classes[0], label)
 
     def generator_terms(
         self, name: str, fake: Tensor, real: Tensor, drawn: Tensor | None, progress: Progress
     ) -> dict[str, Tensor]:
         """-log D(x~), or R3GAN's pairs; and, as in InfoGAN, the categories drawn for generated clips."""
-        look = self.look(progress)
-        false, classes = self.logits(name, fake, look)
-        if self.config.loss == "r3gan":
-            with torch.no_grad():
-                true, _ = self.logits(name, real, look)
-            terms = {name: r3gan.generator_term(false, true)}
-        else:
-            terms = {name: ADVERSARIAL["log"].fool(false, false)}
-        return terms | (self.category_term(classes, drawn) if self.config.infogan else {})
+        classes: list[Tensor] = []
+        judge, game = self.judge(name, progress, classes), Game(self.config, progress)
+        terms = {name: game.generator_term(judge, fake, real)}
+        return terms | (self.category_term(classes[0], drawn) if self.config.infogan else {})
 
     def category_term(self, logits: Tensor, category: Tensor | None) -> dict[str, Tensor]:
         """Cross-entropy of class logits (B, K) and one-hot categories, where there are both."""
@@ -145,18 +116,21 @@ class MoCoGAN(System):
             return {}
         return {"category": F.cross_entropy(logits, category)}
 
-    def look(self, progress: Progress) -> Look:
-        """Draw how a critic looks at real and generated items."""
-        c = self.config
-        changes = progress.rand(DRAWS) if c.augment else None
-        seeds = (progress.rand() * 2**24).long().tolist() if c.input_noise else []
-        return Look(changes, [torch.Generator(self.device).manual_seed(seed) for seed in seeds])
+    def judge(self, name: str, progress: Progress, classes: list[Tensor]) -> Judge:
+        """A critic with one draw of noise: it answers logits of being real, and adds those of categories.
 
-    def logits(self, name: str, x: Tensor, look: Look) -> tuple[Tensor, Tensor]:
-        """What a critic says of frames or clips: logits of being real (B, ...), and of categories (B, K)."""
-        seen = x if look.changes is None else augment(x, look.changes, self.config.augment)
-        said: tuple[Tensor, Tensor] = self.critics[name](seen, look.noise)
-        return said
+        `classes` receives (B, K) with every look; the first is at real items in the critic's terms, at
+        generated ones in the generator's.
+        """
+        seeds = (progress.rand() * 2**24).long().tolist() if self.config.input_noise else []
+        noise = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
+
+        def judge(items: Tensor) -> Tensor:
+            logits, of_classes = self.critics[name](items, noise)
+            classes.append(of_classes)
+            return logits
+
+        return judge
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of categories -> (B, K)."""
@@ -249,11 +223,6 @@ class MoCoGAN(System):
         return self.generator.eval(), given, names[: len(given)], ["video"]
 
 
-def _precisely(like: Tensor) -> AbstractContextManager[object]:
-    """Inside, nothing is computed in bf16."""
-    return torch.autocast(like.device.type, enabled=False)
-
-
 def _check(config: settings.Config) -> None:
     """Refuse what cannot be built or trained, before anything long starts."""
     sizes = (32, 64, 128)
@@ -264,18 +233,14 @@ def _check(config: settings.Config) -> None:
     if config.frames < least:
         critic = f"video_critic={config.video_critic} at size {config.size}"
         raise UsageError(f"frames is at least {least} with {critic}, not {config.frames}.")
-    for name in ("content", "motion", "width", "critic_width", "fps", "r1_every"):
+    for name in ("content", "motion", "width", "critic_width", "fps"):
         if getattr(config, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "weight_decay", "input_noise", "r1"):
+    for name in ("lr", "weight_decay", "input_noise"):
         if not getattr(config, name) >= 0:
             raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs categories: captions in its training data.")
-    for kind in config.augment:
-        if kind not in KINDS:
-            raise UsageError(f"augment is some of {', '.join(KINDS)}, not '{kind}'.")
+    check(config)
     if config.loss == "r3gan" and config.norm != "none":
         raise UsageError(f"loss=r3gan needs networks without batch norm: norm=none, not {config.norm}.")
-    if config.loss == "r3gan" and config.r1:
-        raise UsageError("loss=r3gan has penalties of its own, weighted by gamma: leave r1 at 0.")

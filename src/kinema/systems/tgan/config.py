@@ -4,7 +4,7 @@ Saito, Matsumoto, Saito, "Temporal Generative Adversarial Nets with Singular Val
 arXiv:1611.06624.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kinema.core.config import Preset, RunSettings
@@ -35,8 +35,9 @@ class Config:
     """batch norm in the critic (paper), or none and larger initial weights"""
 
     # Objective
-    loss: Literal["wasserstein", "log", "least_squares"] = "wasserstein"
-    """wasserstein: the paper's; the others are those it compares with"""
+    loss: Literal["wasserstein", "log", "least_squares", "r3gan"] = "wasserstein"
+    """wasserstein: the paper's; log and least_squares: those it compares with; r3gan: real and generated in
+    pairs, gradients penalised"""
     bound: Literal["singular_values", "weights", "none"] = "singular_values"
     """what keeps the critic's slope small: singular values up to 1 (paper), weights up to 0.01, or nothing"""
     bound_every: int = 5
@@ -45,6 +46,10 @@ class Config:
     """weight of the zero-centred gradient penalty on real clips"""
     r1_every: int = 16
     """steps between penalties; its weight is multiplied by this"""
+    gamma: tuple[float, float] = (2.0, 0.2)
+    """weight of the gradient penalties of r3gan at the start and at the end of the run"""
+    augment: tuple[str, ...] = ()
+    """what the critic sees is changed by these, alike in all frames of a clip: colour, translation, cutout"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critic, then generator on new noise; or both from one forward pass"""
 
@@ -106,10 +111,16 @@ def small() -> Preset[Config]:
     return Preset(_GOOD, RunSettings(steps=3000, batch=16), "shapes")
 
 
+def r3gan() -> Preset[Config]:
+    """`small` with the R3GAN objective, the generator's norms as they are; no result yet."""
+    config = replace(_GOOD, loss="r3gan", r1=0.0, betas=(0.0, 0.99))
+    return Preset(config, RunSettings(steps=2000, batch=16), "shapes")
+
+
 def paper() -> Preset[Config]:
     """The paper's networks and recipe, 16 frames of 64x64; for a GPU; no result yet."""
     settings = RunSettings(steps=100_000, batch=64, save_every_steps=1000, preview_every_steps=1000)
     return Preset(Config(), settings, "shapes")
 
 
-PRESETS = {"tiny": tiny, "small": small, "paper": paper}
+PRESETS = {"tiny": tiny, "small": small, "r3gan": r3gan, "paper": paper}

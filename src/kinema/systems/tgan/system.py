@@ -9,7 +9,6 @@ RMSprop is Adam without momentum. What else differs is an option of `Config` who
 
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Generator as Steps
-from contextlib import nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
-from kinema.losses.adversarial import gradient_penalty
+from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, to_uint8
 from kinema.systems.tgan import config as settings
@@ -61,17 +60,16 @@ class TGAN(System):
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
-        c, real = self.config, batch["video"]
-        penalised = c.r1 > 0 and progress.step % c.r1_every == 0
-        if c.updates == "alternating":
+        real, game = batch["video"], Game(self.config, progress, OBJECTIVES)
+        if self.config.updates == "alternating":
             with torch.no_grad():
                 fake = self.generator(self.noise(progress))
-            yield {"critic": self.critic_losses(real, self.critic(fake), penalised)}
-            yield {"generator": self.generator_losses(self.critic(self.generator(self.noise(progress))))}
+            yield {"critic": game.critic_terms(self.critic, real, fake)}
+            fake = self.generator(self.noise(progress))
+            yield {"generator": {"fool": game.generator_term(self.critic, fake, real)}}
         else:
-            fake = self.critic(self.generator(self.noise(progress)))
-            critic = self.critic_losses(real, fake, penalised)
-            yield {"critic": critic, "generator": self.generator_losses(fake)}
+            terms, fool = game.both(self.critic, real, self.generator(self.noise(progress)))
+            yield {"critic": terms, "generator": {"fool": fool}}
 
     def after_update(self, player: str, step: int) -> None:
         """Bind the critic by what `Config.bound` names."""
@@ -83,30 +81,9 @@ class TGAN(System):
         elif c.bound == "singular_values" and step % c.bound_every == 0:
             clip_singular_values(self.critic)
 
-    # ---- the objective ----
-
     def noise(self, progress: Progress) -> Tensor:
         """z0 (B, Z), uniform in [-1, 1]."""
         return 2 * progress.rand(self.config.noise) - 1
-
-    def critic_losses(self, real: Tensor, fake: Tensor, penalised: bool) -> dict[str, Tensor]:
-        """E D(G(z)) - E D(x), or the loss chosen, and R1 when its turn has come.
-
-        Real clips (B, C, T, S, S) go through the critic here, `fake` is its score (B,) of generated ones: its
-        batch norm sees them in separate batches.
-        """
-        c, loss = self.config, OBJECTIVES[self.config.loss]
-        video = real.detach().requires_grad_(penalised)
-        with torch.autocast(video.device.type, enabled=False) if penalised else nullcontext():
-            true = self.critic(video)
-        terms = {"real": loss.true(true), "fake": loss.false(fake, true)}
-        if penalised:
-            terms["r1"] = c.r1 * c.r1_every * gradient_penalty(true, video)
-        return terms
-
-    def generator_losses(self, fake: Tensor) -> dict[str, Tensor]:
-        """- E D(G(z)), or the loss chosen."""
-        return {"fool": OBJECTIVES[self.config.loss].fool(fake, fake.detach())}
 
     # ---- use ----
 
@@ -181,12 +158,21 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"size is a multiple of 16, not {c.size}.")
     if c.channels not in (1, 3):
         raise UsageError(f"a clip has 1 or 3 channels, not {c.channels}.")
-    for name in ("noise", "width", "critic_width", "bound_every", "r1_every", "fps"):
+    for name in ("noise", "width", "critic_width", "bound_every", "fps"):
         if getattr(c, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(c, name)}.")
-    for name in ("lr", "critic_lr", "r1"):
+    for name in ("lr", "critic_lr"):
         value = getattr(c, name)
         if value is not None and not 0 <= value < float("inf"):
             raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
     if c.loss == "wasserstein" and c.bound == "none" and not c.r1:
         raise UsageError("a wasserstein critic grows without end when nothing binds it; set bound or r1.")
+    check(c)
+    if c.loss != "r3gan":
+        return
+    if c.critic_norm != "none":
+        raise UsageError(
+            f"loss=r3gan needs a critic without batch norm: critic_norm=none, not {c.critic_norm}."
+        )
+    if c.bound != "none":
+        raise UsageError(f"loss=r3gan holds its critic by penalties alone: bound=none, not {c.bound}.")

@@ -42,14 +42,19 @@ class Config:
     """numbers that a class adds to the noise"""
 
     # Objective
-    loss: Literal["log", "hinge"] = "log"
-    """log: the paper's cross-entropy on two logits"""
+    loss: Literal["log", "hinge", "r3gan"] = "log"
+    """log: the paper's cross-entropy on two logits; r3gan: real and generated in pairs, gradients
+    penalised"""
     mask: float = 0.1
     """weight of the L1 norm of the mask, its mean over clips, time and space"""
     r1: float = 0.0
     """weight of the zero-centred gradient penalty on real clips"""
     r1_every: int = 16
     """steps between penalties; its weight is multiplied by this"""
+    gamma: tuple[float, float] = (2.0, 0.2)
+    """weight of the gradient penalties of r3gan at the start and at the end of the run"""
+    augment: tuple[str, ...] = ()
+    """what the critic sees is changed by these, alike in all frames of a clip: colour, translation, cutout"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critic, then generator on new noise; or both from one forward pass"""
 
@@ -105,10 +110,16 @@ def small() -> Preset[Config]:
     return Preset(_GOOD, RunSettings(steps=3000, batch=16), "shapes")
 
 
+def r3gan() -> Preset[Config]:
+    """`small` with the R3GAN objective, the generator's norms as they are; no result yet."""
+    config = replace(_GOOD, loss="r3gan", r1=0.0, betas=(0.0, 0.99))
+    return Preset(config, RunSettings(steps=2000, batch=16), "shapes")
+
+
 def paper() -> Preset[Config]:
     """The paper's networks and recipe, 32 frames of 64x64; for a GPU; no result yet."""
     settings = RunSettings(steps=50_000, batch=64, save_every_steps=1000, preview_every_steps=1000)
     return Preset(Config(), settings, "shapes")
 
 
-PRESETS = {"tiny": tiny, "small": small, "paper": paper}
+PRESETS = {"tiny": tiny, "small": small, "r3gan": r3gan, "paper": paper}

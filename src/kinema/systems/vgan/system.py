@@ -6,9 +6,9 @@ differs from the paper is an option of `Config` whose default is the paper's.
 
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Generator as Steps
-from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
-from kinema.losses.adversarial import ADVERSARIAL, gradient_penalty
+from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, one_hot, to_uint8
 from kinema.systems.vgan import config as settings
@@ -63,50 +63,29 @@ class VGAN(System):
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
         c, real = self.config, batch["video"]
-        penalised = c.r1 > 0 and progress.step % c.r1_every == 0
+        game = Game(c, progress)
         label = self.one_hot(batch["caption"]) if c.conditional else None
+        judge = partial(self.critic, label=label)
         if c.updates == "alternating":
             with torch.no_grad():
                 fake = self.make(progress.randn(c.noise), label).video
-            yield {"critic": self.critic_losses(real, self.critic(fake, label), label, penalised)}
+            yield {"critic": game.critic_terms(judge, real, fake)}
             clip = self.make(progress.randn(c.noise), label)
-            yield {"generator": self.generator_losses(self.critic(clip.video, label), clip)}
+            fool = game.generator_term(judge, clip.video, real)
+            yield {"generator": {"fool": fool, **self.mask_term(clip)}}
         else:
             clip = self.make(progress.randn(c.noise), label)
-            fake = self.critic(clip.video, label)
-            critic = self.critic_losses(real, fake, label, penalised)
-            yield {"critic": critic, "generator": self.generator_losses(fake, clip)}
+            terms, fool = game.both(judge, real, clip.video)
+            yield {"critic": terms, "generator": {"fool": fool, **self.mask_term(clip)}}
 
     def make(self, z: Tensor, label: Tensor | None) -> Clip:
         """Noise (B, Z) and one-hot classes (B, K) -> clips."""
         made = self.generator(z, label) if self.config.conditional else self.generator(z)
         return Clip(made) if isinstance(made, Tensor) else Clip(*made)
 
-    # ---- the objective ----
-
-    def critic_losses(
-        self, real: Tensor, fake: Tensor, label: Tensor | None, penalised: bool
-    ) -> dict[str, Tensor]:
-        """-log D(x) - log(1 - D(G(z))), and R1 when its turn has come.
-
-        Real clips (B, C, T, S, S) go through the critic here, `fake` is its logit (B,) of generated ones: its
-        batch norm sees them in separate batches.
-        """
-        c, loss = self.config, ADVERSARIAL[self.config.loss]
-        video = real.detach().requires_grad_(penalised)
-        with torch.autocast(video.device.type, enabled=False) if penalised else nullcontext():
-            true = self.critic(video, label)
-        terms = {"real": loss.true(true), "fake": loss.false(fake, true)}
-        if penalised:
-            terms["r1"] = c.r1 * c.r1_every * gradient_penalty(true, video)
-        return terms
-
-    def generator_losses(self, fake: Tensor, clip: Clip) -> dict[str, Tensor]:
-        """-log D(G(z)) + λ |m|: the mask opens only where it must."""
-        terms = {"fool": ADVERSARIAL[self.config.loss].fool(fake, fake.detach())}
-        if clip.mask is not None:
-            terms["mask"] = self.config.mask * clip.mask.abs().mean()
-        return terms
+    def mask_term(self, clip: Clip) -> dict[str, Tensor]:
+        """λ |m|, where there is a mask: it opens only where it must."""
+        return {} if clip.mask is None else {"mask": self.config.mask * clip.mask.abs().mean()}
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
@@ -205,12 +184,17 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"size and frames are multiples of 16, not {c.size} and {c.frames}.")
     if c.channels not in (1, 3):
         raise UsageError(f"a clip has 1 or 3 channels, not {c.channels}.")
-    for name in ("noise", "width", "critic_width", "class_code", "r1_every", "fps"):
+    for name in ("noise", "width", "critic_width", "class_code", "fps"):
         if getattr(c, name) < 1:
             raise UsageError(f"{name} is at least 1, not {getattr(c, name)}.")
-    for name in ("lr", "critic_lr", "mask", "r1"):
+    for name in ("lr", "critic_lr", "mask"):
         value = getattr(c, name)
         if value is not None and not 0 <= value < float("inf"):
             raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
     if c.conditional and not c.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
+    check(c)
+    if c.loss == "r3gan" and c.critic_norm != "none":
+        raise UsageError(
+            f"loss=r3gan needs a critic without batch norm: critic_norm=none, not {c.critic_norm}."
+        )
