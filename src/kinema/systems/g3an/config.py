@@ -52,6 +52,8 @@ class Config:
     """space and time in turn, as in the released code; or plain 3-D convolutions, as in the paper"""
     critic_norm: Literal["spectral", "none"] = "spectral"
     """none: plain convolutions, to be held by `r1`"""
+    image_frames: int = 1
+    """frames of each clip that the image critic looks at; 1 in the paper"""
     conditional: bool = False
     """a clip belongs to a class, which is its caption"""
     classes: tuple[str, ...] = ()
@@ -70,6 +72,8 @@ class Config:
     """weight of the gradient penalties of r3gan at the start and at the end of the run"""
     augment: tuple[str, ...] = ()
     """what the critics see is changed by these, alike in all frames of a clip: colour, translation, cutout"""
+    apart: float = 0.0
+    """weight of the terms that keep the codes apart, see apart.py (ours); 0 leaves them out (paper)"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critics, then generator on the same clips (paper), or all from one forward pass"""
 

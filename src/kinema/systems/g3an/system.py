@@ -25,6 +25,7 @@ from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import one_hot, to_uint8
 from kinema.systems.g3an import config as settings
+from kinema.systems.g3an.apart import DRAWS, ENCODER_LR, Apart, shared
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
 
@@ -46,6 +47,7 @@ class G3AN(System):
         kinds = {"video": VideoCritic, "image": ImageCritic}
         wanted = kinds if config.critics == "both" else [config.critics]
         self.critics = nn.ModuleDict({name: kinds[name](config) for name in wanted})
+        self.apart = Apart(config) if config.apart else None
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -66,29 +68,40 @@ class G3AN(System):
             ema_halflife_images=c.ema_halflife_images,
             decay_from=c.decay_from,
         )
-        return {**critics, "generator": generator}
+        apart = {} if self.apart is None else {"apart": Player([self.apart], ENCODER_LR, c.betas)}
+        return {**critics, **apart, "generator": generator}
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """Critics, then the generator on the same clips; or all at once."""
         c = self.config
         codes = progress.randn(c.appearance), progress.randn(c.motion, time_steps(c.frames))
         label = self.one_hot(batch["caption"]) if c.conditional else None
+        apart: Losses = {}
+        if self.apart is not None:
+            looks, motions = shared(len(codes[0]), self.device)
+            codes = codes[0][looks], codes[1][motions]
+            apart = {"apart": self.apart.encoder_terms(batch["video"], progress.rand(10, DRAWS))}
         # One window and one frame for the whole batch, others for the generated clips: so the paper.
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
-        real, game = look(batch["video"], chance[0]), Game(c, progress)
+        real, game = look(batch["video"], chance[0], c.image_frames), Game(c, progress)
         judges: dict[str, Judge] = {k: partial(critic, label=label) for k, critic in self.critics.items()}
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
-                fake = look(self.generator(*codes, label), chance[1])
+                fake = look(self.generator(*codes, label), chance[1], c.image_frames)
             yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges}
-            fake = look(self.generator(*codes, label), chance[1])  # the same clips, their graph made anew
+            fake = look(self.generator(*codes, label), chance[1], c.image_frames)  # the same clips, their graph made anew
             yield {"generator": {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}}
         else:
-            fake = look(self.generator(*codes, label), chance[1])
+            video = self.generator(*codes, label)
+            fake = look(video, chance[1], c.image_frames)
             both = {k: game.both(judges[k], real[k], fake[k]) for k in judges}
             critics = {f"{k}_critic": terms for k, (terms, _) in both.items()}
-            yield critics | {"generator": {k: fool for k, (_, fool) in both.items()}}
+            made = {k: fool for k, (_, fool) in both.items()}
+            if self.apart is not None:
+                terms = self.apart.generator_terms(video, progress.rand(5, DRAWS))
+                made |= {f"one_{k}": c.apart * term for k, term in terms.items()}
+            yield critics | apart | {"generator": made}
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
@@ -191,11 +204,16 @@ class G3AN(System):
         return self.generator.eval(), given, names, ["video"]
 
 
-def look(video: Tensor, chance: Sequence[float]) -> dict[str, Tensor]:
-    """What the critics see of a clip (B, C, T, S, S): a window of 16 frames, and one frame (B, C, S, S)."""
+def look(video: Tensor, chance: Sequence[float], some: int = 1) -> dict[str, Tensor]:
+    """What the critics see of clips (B, C, T, S, S): a window of 16 frames, and frames (B some, C, S, S).
+
+    Of several frames the first is left to chance, and the others stand at equal distances.
+    """
     frames = video.shape[2]
     start = int(chance[0] * (frames - WINDOW + 1))
-    return {"video": video[:, :, start : start + WINDOW], "image": video[:, :, int(chance[1] * frames)]}
+    places = [int((chance[1] + k / some) % 1 * frames) for k in range(some)]
+    image = video[:, :, places].movedim(2, 1).flatten(0, 1)
+    return {"video": video[:, :, start : start + WINDOW], "image": image}
 
 
 @contextmanager
