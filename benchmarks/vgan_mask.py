@@ -35,7 +35,9 @@ def main() -> None:
         moves[:, :-1] |= change
         mask = masks[..., 0] / 255
         on, off = mask[moves].mean(), mask[~moves].mean()
-        print(f"{run}: mask {on:.3f} on the {moves.mean():.1%} that move, {off:.3f} elsewhere: {on / off:.1f}")
+        print(
+            f"{run}: mask {on:.3f} on the {moves.mean():.1%} that move, {off:.3f} elsewhere: {on / off:.1f}"
+        )
 
 
 if __name__ == "__main__":

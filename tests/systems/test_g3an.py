@@ -21,7 +21,7 @@ from kinema.engine import train
 from kinema.nn.norm import BatchNorm3d, spectral_layers
 from kinema.systems.g3an import attention, bench
 from kinema.systems.g3an.config import PRESETS, Config, Request
-from kinema.systems.g3an.networks import TimeConv, TransposedConv
+from kinema.systems.g3an.networks import TimeConv, ToRGB, TransposedConv, joined
 from kinema.systems.g3an.sampling import code
 from kinema.systems.g3an.system import G3AN, look
 
@@ -298,6 +298,15 @@ def test_fast_kernels_are_the_convolutions_they_stand_for() -> None:
         (TimeConv(6, 3, (4, 1, 1)), nn.Conv3d),
     ):
         torch.testing.assert_close(layer(x), plain.forward(layer, x))
+    still, moving = torch.randn(2, 4, 1, 4, 5), x[:, :2]
+    whole = torch.cat([still.expand(-1, -1, 7, -1, -1), moving], 1)
+    assert torch.equal(joined((still, moving)), whole)
+    for layer in (
+        TransposedConv(6, 3, 1),
+        TransposedConv(6, 3, (4, 1, 1), (2, 1, 1), (1, 0, 0)),
+        ToRGB(6, 3, (1, 3, 3), padding=(0, 1, 1)),
+    ):
+        torch.testing.assert_close(layer((still, moving)), layer((whole,)))
 
 
 def test_both_paths_of_the_benchmark_compute_the_same() -> None:

@@ -94,7 +94,7 @@ def _reaches(term: Tensor, parameters: list[Any]) -> bool:
 
 @pytest.mark.parametrize("updates", ["simultaneous", "alternating"])
 def test_a_run_with_codes_kept_apart_begins_stops_and_goes_on(tmp_path: Path, updates: Any) -> None:
-    settings = RunSettings(steps=2, batch=4, save_every_steps=2, preview_every_steps=0)
+    settings = RunSettings(steps=2, batch=4, save_every_steps=2)
     config = replace(CONFIG, updates=updates)
     train(G3AN(config), DATA, settings, tmp_path / "run")
     train(G3AN(config), DATA, replace(settings, steps=3), tmp_path / "run")

@@ -11,6 +11,8 @@ others see, since a contrastive one takes the easiest clue and no other: with co
 outline.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -118,7 +120,7 @@ def _encoder(
 ) -> nn.Module:
     """Convolutions that shorten as `stride` says; initial weights of He et al. 2015 (arXiv:1502.01852)."""
     layers: list[nn.Module] = []
-    for ins, outs in zip(widths, widths[1:], strict=False):
+    for ins, outs in pairwise(widths):
         convolution = kind(ins, outs, 3, stride, 1)  # type: ignore[arg-type]
         nn.init.kaiming_normal_(convolution.weight, a=0.2)
         layers += [convolution, nn.LeakyReLU(0.2)]

@@ -17,7 +17,7 @@ from kinema.core.system import Progress
 from kinema.losses.adversarial import ADVERSARIAL
 from kinema.systems.g3an.attention import SelfAttention
 from kinema.systems.g3an.config import Config
-from kinema.systems.g3an.networks import G3, TimeConv, TransposedConv
+from kinema.systems.g3an.networks import G3, Parts, TimeConv, TransposedConv, joined
 from kinema.systems.g3an.system import G3AN, look
 
 BATCH = 4
@@ -113,9 +113,10 @@ def _differentiate(system: G3AN, losses: dict[str, dict[str, Tensor]]) -> None:
         torch.autograd.grad(loss, players[player].parameters(), retain_graph=left < 0)
 
 
-def _fuse(module: G3, s: Tensor, v: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    s, v, t = module.conv_s(s), module.conv_v(v), module.conv_t(t)  # type: ignore[misc]
-    return s, torch.cat([s.expand_as(v), v + t], 1), t
+def _fuse(module: G3, s: Tensor, v: Parts, t: Tensor) -> tuple[Tensor, Parts, Tensor]:
+    moving = module.conv_v(joined(v))
+    s, t = module.conv_s(s), module.conv_t(t)  # type: ignore[misc]
+    return s, (torch.cat([s.expand_as(moving), moving + t], 1),), t
 
 
 def _attend_in_sequences(module: SelfAttention, x: Tensor) -> Tensor:

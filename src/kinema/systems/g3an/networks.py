@@ -1,8 +1,9 @@
 """Generator and critics of G3AN: three streams, for space, time and both, fused after every block.
 
 Wang et al. 2020 (arXiv:1912.05523). Layers and state-dict names are those of the authors' code. Where we
-differ: convolutions along one axis run as products or 2-D kernels on the same weights, which is faster; other
-sizes than 64, single streams and classes follow by the same rule. F-SA stands in attention.py.
+differ: convolutions along one axis run as products or 2-D kernels on the same weights, and what does not move
+is convolved once where that is the same, both for speed; other sizes than 64, single streams and classes
+follow by the same rule. F-SA stands in attention.py.
 """
 
 from collections import OrderedDict
@@ -18,6 +19,8 @@ from kinema.systems.g3an.config import Config
 
 Plan = tuple[Any, Any, Any]
 """kernel, stride and padding, each one number or (T, H, W)"""
+Parts = tuple[Tensor, ...]
+"""maps (B, C, T, H, W) whose channels stand one behind the other; a size of 1 is repeated"""
 WINDOW = 16
 """frames that the video critic looks at"""
 
@@ -25,11 +28,27 @@ WINDOW = 16
 class TransposedConv(nn.ConvTranspose3d):
     """A transposed convolution; with a kernel of one pixel it is a product, which is computed as such."""
 
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(B, C, T, H, W) -> (B, C', T', H', W')."""
+    def forward(self, x: Tensor | Parts, output_size: list[int] | None = None) -> Tensor:
+        """Maps (B, C, T, H, W), or parts of them -> (B, C', T', H', W')."""
+        parts = (x,) if isinstance(x, Tensor) else x
         if self.kernel_size != (1, 1, 1):
-            return super().forward(x, output_size)
-        return F.linear(x.movedim(1, -1), self.weight.flatten(1).T, self.bias).movedim(-1, 1)
+            return super().forward(joined(parts), output_size)
+        weights = self.weight.flatten(1).split([part.shape[1] for part in parts])  # (C, C') each
+        maps = [F.linear(part.movedim(1, -1), w.T) for part, w in zip(parts, weights, strict=True)]
+        assert self.bias is not None
+        return sum(maps[1:], maps[0] + self.bias).movedim(-1, 1)
+
+
+class ToRGB(nn.Conv3d):
+    """The last convolution, over space alone."""
+
+    def forward(self, x: Tensor | Parts) -> Tensor:
+        """Maps (B, C, T, H, W), or parts of them -> (B, C', T, H, W)."""
+        parts = (x,) if isinstance(x, Tensor) else x
+        weights = self.weight.split([part.shape[1] for part in parts], 1)
+        maps = [F.conv3d(part, w, padding=self.padding) for part, w in zip(parts, weights, strict=True)]
+        assert self.bias is not None
+        return sum(maps[1:], maps[0] + self.bias[:, None, None, None])
 
 
 class TimeConv(nn.Conv3d):
@@ -74,22 +93,29 @@ class G3(nn.Module):
         self.conv_s = nn.Sequential(*_up(of_s, outs, space)) if config.spatial_stream else None
         self.conv_t = nn.Sequential(*_up(of_t, outs, time)) if config.temporal_stream else None
 
-    def forward(self, s: Tensor, v: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps F_S (B, C, 1, H, W), F_V (B, C', T, H, W), F_T (B, C, T, 1, 1) -> the next three."""
-        v = self.conv_v(v)
+    def forward(self, s: Tensor, v: Parts, t: Tensor) -> tuple[Tensor, Parts, Tensor]:
+        """Maps F_S (B, C, 1, H, W), F_V (B, C', T, H, W), F_T (B, C, T, 1, 1) -> the next three.
+
+        F_S and what it is put before stay parts: a convolution that does not reach over time then meets F_S
+        once and not T times.
+        """
+        moving = self.conv_v(v)
         if self.conv_t is not None:
             t = self.conv_t(t)
-            v = v + t
-        if self.conv_s is not None:
-            s = self.conv_s(s)
-            v = joined(s, v)
-        return s, v, t
+            moving = moving + t
+        if self.conv_s is None:
+            return s, (moving,), t
+        s = self.conv_s(s)
+        return s, (s, moving), t
 
 
-def joined(s: Tensor, v: Tensor) -> Tensor:
-    """F_S (B, C, 1, H, W), repeated over time, before F_V (B, C', T, H, W); in memory channels are last."""
-    s, v = s.movedim(1, -1), v.movedim(1, -1)
-    return torch.cat([s.expand(-1, v.shape[1], -1, -1, -1), v], -1).movedim(-1, 1)
+def joined(parts: Parts) -> Tensor:
+    """One tensor of all channels; in memory they are last."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = torch.broadcast_shapes(*(part[:, :1].shape for part in parts))[2:]
+    maps = [part.movedim(1, -1).expand(-1, *whole, -1) for part in parts]
+    return torch.cat(maps, -1).movedim(-1, 1)
 
 
 class Generator(nn.Module):
@@ -110,7 +136,7 @@ class Generator(nn.Module):
             if block == config.attention:
                 self.fsa = FactorisedSelfAttention(streams * outs, config.attention_layout)
             ins = (outs, streams * outs, outs)
-        to_rgb = nn.Conv3d(ins[1], config.channels, (1, 3, 3), padding=(0, 1, 1))
+        to_rgb = ToRGB(ins[1], config.channels, (1, 3, 3), padding=(0, 1, 1))
         nn.init.normal_(to_rgb.weight, 0, 0.02)
         self.to_rgb = nn.Sequential(to_rgb)
 
@@ -121,11 +147,11 @@ class Generator(nn.Module):
             za = torch.cat([za, code], 1)
             zm = torch.cat([zm, code[:, :, None].expand(-1, -1, zm.shape[2])], 1)
         s, t = za[:, :, None, None, None], zm[..., None, None]
-        v = joined(s, t)
+        v: Parts = (s, t)
         for block in range(1, self.blocks + 1):
             s, v, t = self.get_submodule(f"block{block}")(s, v, t)
             if block == self.attention:
-                v = self.fsa(v)
+                v = (self.fsa(joined(v)),)
         return torch.tanh(self.to_rgb(v).float())
 
 

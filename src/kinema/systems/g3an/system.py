@@ -90,7 +90,9 @@ class G3AN(System):
             with torch.no_grad(), keeping_statistics(self.generator):
                 fake = look(self.generator(*codes, label), chance[1], c.image_frames)
             yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges}
-            fake = look(self.generator(*codes, label), chance[1], c.image_frames)  # the same clips, their graph made anew
+            fake = look(
+                self.generator(*codes, label), chance[1], c.image_frames
+            )  # the same clips, their graph made anew
             yield {"generator": {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}}
         else:
             video = self.generator(*codes, label)
