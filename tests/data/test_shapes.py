@@ -121,7 +121,19 @@ def test_wrong_settings_are_refused(tmp_path) -> None:
         MovingShapes(channels=4)
     with pytest.raises(UsageError, match="at least 8 and a frame, not 4 and 16"):
         MovingShapes(size=4)
-    with pytest.raises(UsageError, match="leave ':holdout' out"):
-        open_clips("shapes:holdout")
+    for name in ("shapes:holdout", "shapes:0", "shapes:-5"):
+        with pytest.raises(UsageError, match=f"'{name}': .* how many clips to train on, as in shapes:500"):
+            open_clips(name)
+    with pytest.raises(UsageError, match="'shapes:5' and 2 are two numbers of clips; leave ':5' out"):
+        make("shapes:5", 2, tmp_path / "a", split="train")
     with pytest.raises(UsageError, match="belong to sets of digits, not to 'shapes'"):
         make("shapes", 2, tmp_path / "a", template="short")
+
+
+def test_a_number_after_the_name_leaves_that_many_clips_for_training_alone() -> None:
+    few, all_ = (open_clips(name, size=16, channels=3) for name in ("shapes:5", "shapes"))
+    assert (len(few), len(all_)) == (5, 4_000)
+    assert torch.equal(few.batch(range(5))["video"], all_.batch(range(5))["video"])
+    assert few.hash != all_.hash
+    held_out = [open_clips(name, size=16, channels=3, split="val") for name in ("shapes:5", "shapes")]
+    assert held_out[0].hash == held_out[1].hash

@@ -31,7 +31,7 @@ class Options:
     preset: str = TRAIN_PRESET
     """named starting point; `kinema list NAME` shows them"""
     data: str | None = None
-    """folder of clips, or the name of a procedural set (sbmg, shapes, …); default: the preset's"""
+    """folder of clips, or the name of a procedural set (sbmg, shapes, shapes:500, …); else the preset's"""
     out: Path | None = None
     """run folder; default: runs/NAME-PRESET"""
     set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()

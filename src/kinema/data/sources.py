@@ -33,7 +33,8 @@ def open_clips(
     """Open a set of clips by name or folder.
 
     Args:
-        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; "shapes"; "skies", with
+        where: "sbmg" or "tbmg", with ":holdout" appended to keep sentences back; "shapes", with ":500"
+            appended for 500 clips in training and the same ones as ever in validation; "skies", with
             ":signed", ":shuffled" or ":signed,shuffled" appended for its variants; or a folder, with the name
             of a text file in it appended (":cooking.txt") to use only the clips that the file names; or a
             folder with sky_train and sky_test in it.
@@ -90,7 +91,7 @@ def located(where: str | Path) -> str:
 
 
 def procedural(name: str, **settings: Any) -> MovingDigits | MovingShapes | Skies:
-    """The procedural set of a name like "shapes", "tbmg:holdout" or "skies:signed".
+    """The procedural set of a name like "shapes:500", "tbmg:holdout" or "skies:signed".
 
     `settings` are those of its class.
     """
@@ -98,14 +99,25 @@ def procedural(name: str, **settings: Any) -> MovingDigits | MovingShapes | Skie
     if base not in PROCEDURAL:
         raise UsageError(f"no procedural set is called '{base}'; nearest: {nearest(base, PROCEDURAL)}.")
     if base == "shapes":
-        if variant:
-            raise UsageError(f"'{name}': nothing comes after {base}, so leave ':{variant}' out.")
-        return MovingShapes(**settings)
+        return _shapes(name, variant, **settings)
     if base == "skies":
         return _skies(name, variant, **settings)
     if variant and variant not in get_args(Scheme):
         raise UsageError(f"'{name}': after the colon comes one of {', '.join(get_args(Scheme))}.")
     return MovingDigits(digits=DIGITS[base], scheme=cast(Scheme, variant or "random"), **settings)
+
+
+def _shapes(
+    name: str, variant: str, n: int | None = None, split: Split = "train", **settings: Any
+) -> MovingShapes:
+    """`shapes:500` are the first 500 clips of training; other splits are whole, so that scores compare."""
+    if variant and not (variant.isascii() and variant.isdigit() and int(variant)):
+        raise UsageError(f"'{name}': after the colon comes how many clips to train on, as in shapes:500.")
+    if variant and n is not None:
+        raise UsageError(f"'{name}' and {n} are two numbers of clips; leave ':{variant}' out.")
+    if variant and split == "train":
+        n = int(variant)
+    return MovingShapes(n, split=split, **settings)
 
 
 def _skies(name: str, variant: str, channels: int = 3, **settings: Any) -> Skies:

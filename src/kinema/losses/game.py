@@ -68,7 +68,7 @@ class Game:
         self.settings, self.progress = settings, progress
         self.paired = settings.loss == "r3gan"
         self.objective = r3gan.PAIRS if self.paired else objectives[settings.loss]
-        self.lazy = settings.r1 > 0 and progress.step % settings.r1_every == 0
+        self.penalised = settings.r1 > 0 and progress.step % settings.r1_every == 0
 
     def critic_terms(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The critic's: "real", "fake" and R1 as "r1" in its turn; of r3gan "pairs", "r1" and "r2".
@@ -122,7 +122,7 @@ class Game:
 
     def _judge_real(self, judge: Judge, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits of real items, and R1 when it has its turn."""
-        if not self.lazy:
+        if not self.penalised:
             return judge(real), {}
         real = real.detach().requires_grad_()
         with torch.autocast(real.device.type, enabled=False):
