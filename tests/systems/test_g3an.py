@@ -504,6 +504,7 @@ def test_classes_must_be_known_ones(request_: Request, says: str) -> None:
         ({"loss": "r3gan"}, "needs critics without spectral norm: critic_norm=none, not spectral"),
         ({"loss": "r3gan", "critic_norm": "none", "r1": 1.0}, "penalties of its own"),
         ({"augment": ("color",)}, "augment is some of"),
+        ({"apart": True, "conditional": True, "classes": ("a",)}, "apart=true needs codes without classes"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(setting: dict[str, Any], says: str) -> None:

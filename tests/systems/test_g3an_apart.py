@@ -1,4 +1,4 @@
-"""G3AN's codes kept apart: which clips share what, the contrastive loss, and what each encoder sees."""
+"""G3AN's codes kept apart: which clips share what, what is seen of them, and the contrastive loss."""
 
 import math
 from dataclasses import replace
@@ -13,17 +13,12 @@ from kinema.core.config import RunSettings
 from kinema.core.system import Progress
 from kinema.data import MovingShapes
 from kinema.engine import train
-from kinema.systems.g3an.apart import DRAWS, Apart, alike, frames, shared
+from kinema.systems.g3an.apart import DRAWS, MotionEncoder, alike, frames, pairs, shared
 from kinema.systems.g3an.config import PRESETS
 from kinema.systems.g3an.system import G3AN
 
-CONFIG = replace(PRESETS["tiny"]().config, apart=0.1)
+CONFIG = replace(PRESETS["tiny"]().config, apart=True)
 DATA = MovingShapes(64, size=32)
-
-
-def encoders() -> Apart:
-    torch.manual_seed(0)
-    return Apart(replace(CONFIG, critic_width=16))
 
 
 def chance(n: int, views: int, seed: int = 0) -> Tensor:
@@ -58,38 +53,61 @@ def test_a_view_without_a_second_of_its_kind_does_not_count() -> None:
     assert without.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_outlines_do_not_see_colour_and_motions_do_not_see_place() -> None:
-    net = encoders()
-    video, draws = DATA.batch([0, 1])["video"], chance(2, 1)[:, 0]
-    recoloured = video[:, [1, 2, 0]]
-    assert torch.allclose(net.outlines(video, draws), net.outlines(recoloured, draws), atol=1e-5)
-    assert not torch.allclose(net.colours(video, draws), net.colours(recoloured, draws), atol=1e-2)
-    assert torch.allclose(net.motions(video, draws), net.motions(recoloured, draws), atol=1e-5)
-    still = video[:, :, :1].expand_as(video)
-    assert not torch.allclose(net.motions(video, draws), net.motions(still, draws), atol=1e-2)
-
-
 def test_a_frame_without_a_change_of_place_and_scale_is_the_frame() -> None:
     video = DATA.batch([0, 1])["video"]
-    draws = torch.full((2, DRAWS), 0.5)
-    assert torch.allclose(frames(video, draws), video[:, :, 8], atol=1e-5)
+    assert torch.allclose(frames(video, torch.full((2, DRAWS), 0.5)), video[:, :, 8], atol=1e-5)
 
 
-def test_encoders_learn_from_real_clips_alone_and_the_generator_from_made_ones() -> None:
+def test_a_pair_is_of_one_real_clip_or_of_two_generated_ones_of_one_appearance() -> None:
+    video = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(-1, 3, 16, 8, 8)  # clip i shows i
+    for generated, second in ((False, [0, 1, 2, 3]), (True, [1, 0, 3, 2])):
+        seen = pairs(video, chance(4, 2), generated)
+        assert seen.shape == (4, 6, 8, 8)
+        assert seen[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+        assert seen[:, 3, 0, 0].tolist() == second
+    assert pairs(video[:3], chance(3, 2), True)[:, 3, 0, 0].tolist() == [1, 0, 2]
+
+
+def test_motions_do_not_see_colour_nor_much_of_shape_and_do_see_how_a_clip_moves() -> None:
+    torch.manual_seed(0)
+    encoder = MotionEncoder(replace(CONFIG, critic_width=16))
+    video, draws = DATA.batch([0, 1])["video"], chance(2, 1)[:, 0]
+    code = encoder(video, draws)
+    torch.testing.assert_close(code.norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(encoder(video[:, [1, 2, 0]], draws), code)
+    assert not torch.allclose(encoder(video.flip(2), draws), code, atol=1e-2)
+
+
+def test_critics_and_encoder_learn_from_their_clips_and_the_generator_from_both() -> None:
     torch.manual_seed(0)
     system = G3AN(G3AN.adapt(CONFIG, DATA))
     progress = Progress(0, 100, 4, slice(0, 4), torch.Generator().manual_seed(0), torch.device("cpu"))
     (losses,) = system.step(DATA.batch(range(4)), progress)
+    assert losses.keys() == system.players().keys()
     made = list(system.generator.parameters())
-    assert all(not _reaches(term, made) for term in losses["apart"].values())
-    assert {"one_colour", "one_outline", "one_motion"} <= losses["generator"].keys()
-    for name in ("one_colour", "one_outline", "one_motion"):
+    assert not _reaches(losses["motions"]["real"], made)
+    for name in ("video", "image", "pair", "motion"):
         assert _reaches(losses["generator"][name], made)
 
 
 def _reaches(term: Tensor, parameters: list[Any]) -> bool:
     found = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
     return any(g is not None and bool(g.abs().max() > 0) for g in found)
+
+
+def test_without_its_mean_over_time_a_still_motion_adds_nothing() -> None:
+    torch.manual_seed(0)
+    kept, taken = (
+        G3AN(replace(CONFIG, temporal_mean=mean)).generator.block1.eval() for mean in (True, False)
+    )
+    taken.load_state_dict(kept.state_dict())
+    s, t = torch.randn(2, 128, 1, 1, 1), torch.randn(2, 10, 1, 1, 1)
+    for block, mean in ((kept, True), (taken, False)):
+        _, parts, changed = block(s, (s, t), t)
+        bare = block.conv_v((s, t))
+        added = parts[-1] - bare
+        assert (added.mean(2).abs().max() > 1e-3) == mean
+        torch.testing.assert_close(added.std(2), changed.std(2).expand_as(added.std(2)))
 
 
 @pytest.mark.parametrize("updates", ["simultaneous", "alternating"])

@@ -1,14 +1,15 @@
 """Codes kept apart: clips of one appearance code look alike, clips of one motion code move alike.
 
-Ours: in the paper nothing but the streams keeps the codes apart. Three small encoders learn, from real clips
-alone, what views of one clip have in common: its colours; its outline, seen in grey; and its motion, seen in
-coarse changes from frame to frame. Views differ in time (colours and outlines), place and scale. The
-generator is asked that clips of one code have these in common too.
+Ours: in the paper nothing but the streams keeps the codes apart. In every batch each code occurs twice, in
+two clips that share nothing else.
 
-All pay the contrastive loss of Khosla et al. 2020 (arXiv:2004.11362, L_out): views of one kind attract each
-other and repel the rest, which also spreads what different codes make. Each encoder is blind to what the
-others see, since a contrastive one takes the easiest clue and no other: with colours at hand it learns no
-outline.
+One look: a third critic sees two frames, each moved and scaled by chance. They are of one real clip, or of
+two generated ones of one appearance code: these must be alike as frames of one clip are. (Donahue et al.
+2018, arXiv:1705.07904, judge pairs of pictures so.)
+
+One motion: an encoder learns from real clips alone what two views of a clip share, when all that it sees is
+how much changes where, too coarsely for shapes. Generated clips of one motion code must share it too. Both
+pay the contrastive loss of Khosla et al. 2020 (arXiv:2004.11362, L_out).
 """
 
 from itertools import pairwise
@@ -19,65 +20,15 @@ from torch import Tensor, nn
 
 from kinema.systems.g3an.config import Config
 
-TEMPERATURE = 0.1
+WEIGHT = 0.1
+"""of the generator's contrastive term"""
+TEMPERATURE, ENCODER_LR = 0.1, 1e-3
 COARSE = 4
-"""side of the frames in which a motion is seen: too coarse for outlines"""
+"""side of the frames in which a motion is seen"""
 ZOOM, SHIFT = 1.5, 0.3
 """a view is enlarged or reduced by up to ZOOM, and moved by up to SHIFT of the frame"""
-FRAMES, DRAWS = 4, 5
-"""views of each real clip by the encoders of single frames; uniform numbers that one view takes"""
-ENCODER_LR = 1e-3
-VIEWS = {"colour": FRAMES, "outline": FRAMES, "motion": 2}
-
-
-class Apart(nn.Module):
-    """The three encoders: what they pay, and what the generator pays."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        w = config.critic_width
-        widths = [w, 2 * w, 4 * w]
-        self.colour = _encoder(nn.Conv2d, [config.channels, *widths], 2)
-        self.outline = _encoder(nn.Conv2d, [1, *widths], 2)
-        self.motion = _encoder(nn.Conv3d, [1, *widths], (2, 1, 1))
-
-    def encoder_terms(self, video: Tensor, chance: Tensor) -> dict[str, Tensor]:
-        """Real clips (B, C, T, S, S), each a kind of its own; chance (B, 10, DRAWS) in [0, 1)."""
-        kind = torch.arange(len(video), device=video.device)
-        return self._terms(video, chance, VIEWS, {"colour": kind, "outline": kind, "motion": kind})
-
-    def generator_terms(self, video: Tensor, chance: Tensor) -> dict[str, Tensor]:
-        """Generated clips whose codes are as `shared` says; chance (B, 5, DRAWS) in [0, 1)."""
-        look, motion = shared(len(video), video.device)
-        views = {"colour": 2, "outline": 2, "motion": 1}
-        return self._terms(video, chance, views, {"colour": look, "outline": look, "motion": motion})
-
-    def _terms(
-        self, video: Tensor, chance: Tensor, views: dict[str, int], kinds: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        draws, terms = iter(chance.unbind(1)), {}
-        for name, n in views.items():
-            see = {"colour": self.colours, "outline": self.outlines, "motion": self.motions}[name]
-            terms[name] = alike([see(video, next(draws)) for _ in range(n)], kinds[name])
-        return terms
-
-    def colours(self, video: Tensor, chance: Tensor) -> Tensor:
-        """One frame of each clip (B, C, T, S, S) -> (B, D) of length 1."""
-        return F.normalize(self.colour(frames(video, chance)).mean((2, 3)).float())
-
-    def outlines(self, video: Tensor, chance: Tensor) -> Tensor:
-        """One frame of each clip, in grey of equal contrast -> (B, D) of length 1."""
-        grey = frames(video, chance).mean(1, keepdim=True)
-        deviation = grey.std((2, 3), keepdim=True)
-        grey = (grey - grey.mean((2, 3), keepdim=True)) / (deviation + 0.02)
-        return F.normalize(self.outline(grey).amax((2, 3)).float())
-
-    def motions(self, video: Tensor, chance: Tensor) -> Tensor:
-        """How much changes where, from frame to frame -> (B, D) of length 1."""
-        change = video.float().mean(1).diff(dim=1).abs()  # (B, T - 1, S, S)
-        coarse = moved(F.adaptive_avg_pool2d(change, COARSE), chance)
-        coarse = coarse / (coarse.mean((1, 2, 3), keepdim=True) + 1e-3)
-        return F.normalize(self.motion(coarse[:, None]).mean((3, 4)).flatten(1).float())
+DRAWS = 5
+"""uniform numbers that one view takes"""
 
 
 def shared(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -87,6 +38,51 @@ def shared(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """
     place = torch.arange(n, device=device)
     return place // 2, (place + 1) // 2 % ((n + 1) // 2)
+
+
+def pairs(video: Tensor, chance: Tensor, generated: bool) -> Tensor:
+    """Two frames of every clip, or one of it and one of the clip that shares its appearance.
+
+    Args:
+        video: (B, C, T, S, S); generated ones share codes as `shared` says.
+        chance: (B, 2, DRAWS) in [0, 1).
+        generated: take the second frame from the other clip.
+
+    Returns:
+        (B, 2 C, S, S)
+    """
+    place = torch.arange(len(video), device=video.device)
+    other = (place ^ 1).clamp(max=len(video) - 1) if generated else place
+    return torch.cat([frames(video, chance[:, 0]), frames(video[other], chance[:, 1])], 1)
+
+
+class MotionEncoder(nn.Module):
+    """What moves how in a clip, as a point on a sphere."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for ins, outs in pairwise([1, *(config.critic_width << i for i in range(3))]):
+            convolution = nn.Conv3d(ins, outs, 3, (2, 1, 1), 1)
+            nn.init.kaiming_normal_(convolution.weight, a=0.2)
+            layers += [convolution, nn.LeakyReLU(0.2)]
+        self.net = nn.Sequential(*layers[:-1])
+
+    def forward(self, video: Tensor, chance: Tensor) -> Tensor:
+        """Clips (B, C, T, S, S), chance (B, DRAWS) -> (B, D) of length 1."""
+        change = video.float().mean(1).diff(dim=1).abs()  # (B, T - 1, S, S)
+        coarse = moved(F.adaptive_avg_pool2d(change, COARSE), chance)
+        coarse = coarse / (coarse.mean((1, 2, 3), keepdim=True) + 1e-3)
+        return F.normalize(self.net(coarse[:, None]).mean((3, 4)).flatten(1).float())
+
+    def of_real(self, video: Tensor, chance: Tensor) -> Tensor:
+        """What the encoder pays: each clip is a kind of its own; chance (B, 2, DRAWS)."""
+        kind = torch.arange(len(video), device=video.device)
+        return alike([self(video, draw) for draw in chance.unbind(1)], kind)
+
+    def of_generated(self, video: Tensor, chance: Tensor) -> Tensor:
+        """What the generator pays: clips of one motion code are of one kind; chance (B, DRAWS)."""
+        return WEIGHT * alike([self(video, chance)], shared(len(video), video.device)[1])
 
 
 def alike(views: list[Tensor], kind: Tensor) -> Tensor:
@@ -113,15 +109,3 @@ def moved(x: Tensor, chance: Tensor) -> Tensor:
     matrix = torch.cat([torch.diag_embed(scale), shift[:, :, None]], 2).float()
     grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
     return F.grid_sample(x.float(), grid, padding_mode="border", align_corners=False)
-
-
-def _encoder(
-    kind: type[nn.Conv2d] | type[nn.Conv3d], widths: list[int], stride: int | tuple[int, int, int]
-) -> nn.Module:
-    """Convolutions that shorten as `stride` says; initial weights of He et al. 2015 (arXiv:1502.01852)."""
-    layers: list[nn.Module] = []
-    for ins, outs in pairwise(widths):
-        convolution = kind(ins, outs, 3, stride, 1)  # type: ignore[arg-type]
-        nn.init.kaiming_normal_(convolution.weight, a=0.2)
-        layers += [convolution, nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers[:-1])

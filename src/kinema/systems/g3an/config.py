@@ -40,6 +40,9 @@ class Config:
     """the stream G_S that makes what does not move"""
     temporal_stream: bool = True
     """the stream G_T that makes what has no place"""
+    temporal_mean: bool = True
+    """False (ours): of G_T only what changes over time is added, not its mean, so that G_T cannot say what
+    stays the same"""
     attention: int | None = 4
     """the block after which factorised self-attention (F-SA) stands; None leaves it out"""
     attention_layout: Literal["correct", "official"] = "correct"
@@ -52,8 +55,6 @@ class Config:
     """space and time in turn, as in the released code; or plain 3-D convolutions, as in the paper"""
     critic_norm: Literal["spectral", "none"] = "spectral"
     """none: plain convolutions, to be held by `r1`"""
-    image_frames: int = 1
-    """frames of each clip that the image critic looks at; 1 in the paper"""
     conditional: bool = False
     """a clip belongs to a class, which is its caption"""
     classes: tuple[str, ...] = ()
@@ -72,8 +73,8 @@ class Config:
     """weight of the gradient penalties of r3gan at the start and at the end of the run"""
     augment: tuple[str, ...] = ()
     """what the critics see is changed by these, alike in all frames of a clip: colour, translation, cutout"""
-    apart: float = 0.0
-    """weight of the terms that keep the codes apart, see apart.py (ours); 0 leaves them out (paper)"""
+    apart: bool = False
+    """a further critic and an encoder keep the codes apart (ours), see apart.py"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critics, then generator on the same clips (paper), or all from one forward pass"""
 

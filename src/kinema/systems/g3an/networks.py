@@ -80,6 +80,7 @@ class G3(nn.Module):
         s: Plan,
     ) -> None:
         super().__init__()
+        self.temporal_mean = config.temporal_mean
         of_s, of_v, of_t = ins
         space = ((1, s[0], s[0]), (1, s[1], s[1]), (0, s[2], s[2]))
         time = ((t[0], 1, 1), (t[1], 1, 1), (t[2], 0, 0))
@@ -102,7 +103,7 @@ class G3(nn.Module):
         moving = self.conv_v(v)
         if self.conv_t is not None:
             t = self.conv_t(t)
-            moving = moving + t
+            moving = moving + (t if self.temporal_mean else t - t.mean(2, keepdim=True))
         if self.conv_s is None:
             return s, (moving,), t
         s = self.conv_s(s)
@@ -211,11 +212,11 @@ class VideoCritic(Critic):
 
 
 class ImageCritic(Critic):
-    """D_I on single frames: 2,764,737 parameters at the paper's size."""
+    """D_I on single frames, or on several side by side: 2,764,737 parameters at the paper's size."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, pictures: int = 1) -> None:
         layers: list[nn.Module] = []
-        ins = config.channels
+        ins = pictures * config.channels
         for outs, _ in _levels(config):
             layers.append(_conv(nn.Conv2d(ins, outs, 4, 2, 1)))
             ins = outs

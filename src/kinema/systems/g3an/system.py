@@ -25,7 +25,7 @@ from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import one_hot, to_uint8
 from kinema.systems.g3an import config as settings
-from kinema.systems.g3an.apart import DRAWS, ENCODER_LR, Apart, shared
+from kinema.systems.g3an.apart import DRAWS, ENCODER_LR, MotionEncoder, pairs, shared
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
 
@@ -45,9 +45,11 @@ class G3AN(System):
         self.config = config
         self.generator = Generator(config)
         kinds = {"video": VideoCritic, "image": ImageCritic}
-        wanted = kinds if config.critics == "both" else [config.critics]
+        wanted = list(kinds) if config.critics == "both" else [config.critics]
         self.critics = nn.ModuleDict({name: kinds[name](config) for name in wanted})
-        self.apart = Apart(config) if config.apart else None
+        if config.apart:
+            self.critics["pair"] = ImageCritic(config, pictures=2)
+            self.motions = MotionEncoder(config)
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -68,7 +70,7 @@ class G3AN(System):
             ema_halflife_images=c.ema_halflife_images,
             decay_from=c.decay_from,
         )
-        apart = {} if self.apart is None else {"apart": Player([self.apart], ENCODER_LR, c.betas)}
+        apart = {"motions": Player([self.motions], ENCODER_LR, c.betas)} if c.apart else {}
         return {**critics, **apart, "generator": generator}
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
@@ -76,34 +78,41 @@ class G3AN(System):
         c = self.config
         codes = progress.randn(c.appearance), progress.randn(c.motion, time_steps(c.frames))
         label = self.one_hot(batch["caption"]) if c.conditional else None
-        apart: Losses = {}
-        if self.apart is not None:
+        if c.apart:
             looks, motions = shared(len(codes[0]), self.device)
             codes = codes[0][looks], codes[1][motions]
-            apart = {"apart": self.apart.encoder_terms(batch["video"], progress.rand(10, DRAWS))}
         # One window and one frame for the whole batch, others for the generated clips: so the paper.
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
-        real, game = look(batch["video"], chance[0], c.image_frames), Game(c, progress)
+        draws = progress.rand(7, DRAWS) if c.apart else torch.empty(0)
+        real, game = self.views(batch["video"], chance[0], draws[:, :2], False), Game(c, progress)
         judges: dict[str, Judge] = {k: partial(critic, label=label) for k, critic in self.critics.items()}
+        encoder = (
+            {"motions": {"real": self.motions.of_real(batch["video"], draws[:, 2:4])}} if c.apart else {}
+        )
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
-                fake = look(self.generator(*codes, label), chance[1], c.image_frames)
-            yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges}
-            fake = look(
-                self.generator(*codes, label), chance[1], c.image_frames
-            )  # the same clips, their graph made anew
-            yield {"generator": {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}}
+                fake = self.views(self.generator(*codes, label), chance[1], draws[:, 4:6], True)
+            yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges} | encoder
+            video = self.generator(*codes, label)  # the same clips, their graph made anew
+            fake = self.views(video, chance[1], draws[:, 4:6], True)
+            critics, made = {}, {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}
         else:
             video = self.generator(*codes, label)
-            fake = look(video, chance[1], c.image_frames)
+            fake = self.views(video, chance[1], draws[:, 4:6], True)
             both = {k: game.both(judges[k], real[k], fake[k]) for k in judges}
-            critics = {f"{k}_critic": terms for k, (terms, _) in both.items()}
+            critics = {f"{k}_critic": terms for k, (terms, _) in both.items()} | encoder
             made = {k: fool for k, (_, fool) in both.items()}
-            if self.apart is not None:
-                terms = self.apart.generator_terms(video, progress.rand(5, DRAWS))
-                made |= {f"one_{k}": c.apart * term for k, term in terms.items()}
-            yield critics | apart | {"generator": made}
+        if c.apart:
+            made["motion"] = self.motions.of_generated(video, draws[:, 6])
+        yield critics | {"generator": made}
+
+    def views(
+        self, video: Tensor, chance: Sequence[float], draws: Tensor, generated: bool
+    ) -> dict[str, Tensor]:
+        """What each critic sees of clips (B, C, T, S, S); see `look` and `pairs`."""
+        seen = look(video, chance)
+        return seen | {"pair": pairs(video, draws, generated)} if self.config.apart else seen
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
@@ -206,16 +215,11 @@ class G3AN(System):
         return self.generator.eval(), given, names, ["video"]
 
 
-def look(video: Tensor, chance: Sequence[float], some: int = 1) -> dict[str, Tensor]:
-    """What the critics see of clips (B, C, T, S, S): a window of 16 frames, and frames (B some, C, S, S).
-
-    Of several frames the first is left to chance, and the others stand at equal distances.
-    """
+def look(video: Tensor, chance: Sequence[float]) -> dict[str, Tensor]:
+    """What the critics see of a clip (B, C, T, S, S): a window of 16 frames, and one frame (B, C, S, S)."""
     frames = video.shape[2]
     start = int(chance[0] * (frames - WINDOW + 1))
-    places = [int((chance[1] + k / some) % 1 * frames) for k in range(some)]
-    image = video[:, :, places].movedim(2, 1).flatten(0, 1)
-    return {"video": video[:, :, start : start + WINDOW], "image": image}
+    return {"video": video[:, :, start : start + WINDOW], "image": video[:, :, int(chance[1] * frames)]}
 
 
 @contextmanager
@@ -247,6 +251,8 @@ def _check(config: settings.Config) -> None:
             raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
+    if config.apart and config.conditional:
+        raise UsageError("apart=true needs codes without classes: conditional=false.")
     check(config)
     if config.loss == "r3gan" and config.critic_norm != "none":
         norm = config.critic_norm
