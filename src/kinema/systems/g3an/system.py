@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
@@ -239,12 +240,8 @@ def _check(config: settings.Config) -> None:
         what = f"size {config.size} with {config.channels} channels"
         raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
     check_frames(config.frames)
-    for name in ("appearance", "motion", "width", "critic_width", "class_code", "fps"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "critic_lr"):
-        if (getattr(config, name) or 0) < 0:
-            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    at_least_one(config, "appearance", "motion", "width", "critic_width", "class_code", "fps")
+    not_negative(config, "lr", "critic_lr")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
     check(config)

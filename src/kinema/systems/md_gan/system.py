@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Image, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
@@ -237,12 +238,8 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"the network makes 16, 32, 48, … frames (multiples of 16), not {config.frames}.")
     if config.size < 32 or config.size % 32:
         raise UsageError(f"the network makes frames of 32, 64, 96, … pixels, not {config.size}.")
-    for name in ("generator_width", "critic_width", "fps"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "content_weight", "ranking_weight"):
-        if getattr(config, name) < 0:
-            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    at_least_one(config, "generator_width", "critic_width", "fps")
+    not_negative(config, "lr", "content_weight", "ranking_weight")
 
 
 def _normal_init(module: nn.Module) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
@@ -233,12 +234,8 @@ def _check(config: settings.Config) -> None:
     if config.frames < least:
         critic = f"video_critic={config.video_critic} at size {config.size}"
         raise UsageError(f"frames is at least {least} with {critic}, not {config.frames}.")
-    for name in ("content", "motion", "width", "critic_width", "fps"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "weight_decay", "input_noise"):
-        if not getattr(config, name) >= 0:
-            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    at_least_one(config, "content", "motion", "width", "critic_width", "fps")
+    not_negative(config, "lr", "weight_decay", "input_noise")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs categories: captions in its training data.")
     check(config)

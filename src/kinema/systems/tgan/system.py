@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
@@ -158,13 +159,8 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"size is a multiple of 16, not {c.size}.")
     if c.channels not in (1, 3):
         raise UsageError(f"a clip has 1 or 3 channels, not {c.channels}.")
-    for name in ("noise", "width", "critic_width", "bound_every", "fps"):
-        if getattr(c, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(c, name)}.")
-    for name in ("lr", "critic_lr"):
-        value = getattr(c, name)
-        if value is not None and not 0 <= value < float("inf"):
-            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
+    at_least_one(c, "noise", "width", "critic_width", "bound_every", "fps")
+    not_negative(c, "lr", "critic_lr")
     if c.loss == "wasserstein" and c.bound == "none" and not c.r1:
         raise UsageError("a wasserstein critic grows without end when nothing binds it; set bound or r1.")
     check(c)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError, check_seed
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
@@ -265,13 +266,8 @@ def _check(config: settings.Config) -> None:
         raise UsageError("legacy_2x2 belongs to heads=concat at a size of 32 or more.")
     if config.layers > 1 and config.generator != "layered":
         raise UsageError(f"layers={config.layers} belongs to generator=layered, not to {config.generator}.")
-    for name in ("noise", "sentence", "width", "layers", "frame_stride", "r1_every", "fps"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "text_lr", "critic_lr", "r1", "diversity", "contrast", "text_steps"):
-        value = getattr(config, name)
-        if value is not None and not 0 <= value < float("inf"):
-            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
+    at_least_one(config, "noise", "sentence", "width", "layers", "frame_stride", "r1_every", "fps")
+    not_negative(config, "lr", "text_lr", "critic_lr", "r1", "diversity", "contrast", "text_steps")
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas are two numbers from 0 to below 1, not {config.betas}.")
     if not 0 <= config.smoothing < 1:
