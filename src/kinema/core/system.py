@@ -91,6 +91,11 @@ class System(nn.Module):
 
     config: Any
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
     @classmethod
     def adapt(cls, config: Any, data: Any) -> Any:
         """Complete a configuration by what only the data decides (vocabulary, number of classes)."""

@@ -110,11 +110,6 @@ class G3AN(System):
         """Names of classes -> (B, K)."""
         return one_hot(labels, self.config.classes, self.device)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
-
     # ---- use ----
 
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:

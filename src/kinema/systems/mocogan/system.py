@@ -142,11 +142,6 @@ class MoCoGAN(System):
         k = categories(self.config)
         return F.one_hot((chance * k).long(), k).float()
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
-
     # ---- use ----
 
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:

@@ -88,11 +88,6 @@ class TGAN(System):
 
     # ---- use ----
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
-
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:
         """Take the statistics of batch norm for the weights as they are, on noise that is always the same."""
         if not self.config.settled:

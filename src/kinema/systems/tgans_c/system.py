@@ -178,11 +178,6 @@ class TGANsC(System):
         with torch.set_grad_enabled(self.config.finetune_text and torch.is_grad_enabled()):
             return self.text_encoder(words.to(self.device), lengths)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
-
     # ---- use ----
 
     def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
