@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import one_hot, to_uint8
@@ -56,21 +56,11 @@ class G3AN(System):
         return replace(config, classes=tuple(data.captions)) if config.conditional else config
 
     def players(self) -> dict[str, Player]:
-        """`video_critic`, `image_critic` (those there are) and `generator`, each with its own optimiser."""
+        """`video_critic`, `image_critic`, `apart` (those there are) and `generator`, each by itself."""
         c = self.config
-        critics = {
-            f"{name}_critic": Player([critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from)
-            for name, critic in self.critics.items()
-        }
-        generator = Player(
-            [self.generator],
-            c.lr,
-            c.betas,
-            ema_halflife_images=c.ema_halflife_images,
-            decay_from=c.decay_from,
-        )
         apart = {} if self.apart is None else {"apart": Player([self.apart], ENCODER_LR, c.betas)}
-        return {**critics, **apart, "generator": generator}
+        critics = {f"{name}_critic": critic for name, critic in self.critics.items()}
+        return {**apart, **adversaries(c, critics, self.generator)}
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """Critics, then the generator on the same clips; or all at once."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, to_uint8
@@ -47,17 +47,7 @@ class TGAN(System):
 
     def players(self) -> dict[str, Player]:
         """`critic` and `generator`, which is G0 and G1."""
-        c = self.config
-        return {
-            "critic": Player([self.critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
-            "generator": Player(
-                [self.generator],
-                c.lr,
-                c.betas,
-                ema_halflife_images=c.ema_halflife_images,
-                decay_from=c.decay_from,
-            ),
-        }
+        return adversaries(self.config, {"critic": self.critic}, self.generator)
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, one_hot, to_uint8
@@ -49,17 +49,7 @@ class VGAN(System):
 
     def players(self) -> dict[str, Player]:
         """`critic` and `generator`."""
-        c = self.config
-        return {
-            "critic": Player([self.critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
-            "generator": Player(
-                [self.generator],
-                c.lr,
-                c.betas,
-                ema_halflife_images=c.ema_halflife_images,
-                decay_from=c.decay_from,
-            ),
-        }
+        return adversaries(self.config, {"critic": self.critic}, self.generator)
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
