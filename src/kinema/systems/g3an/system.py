@@ -24,7 +24,7 @@ from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
-from kinema.nn.sampling import one_hot, to_uint8
+from kinema.nn.sampling import in_parts, one_hot
 from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.apart import DRAWS, ENCODER_LR, Apart, shared
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
@@ -137,19 +137,17 @@ class G3AN(System):
             return clips[0]
         return Batch(clips, labels=[clip.name for clip in wanted.clips], columns=wanted.columns)
 
-    @torch.no_grad()
     def render(self, clips: Sequence[Code], labels: Sequence[str] | None, batch: int = 16) -> list[Pixels]:
         """One clip uint8 (T, S, S, 3) for every code; each depends on its own code (and class) only."""
-        was_training = self.training
-        self.eval()
+
+        def make(rows: Sequence[int], some: slice) -> Tensor:
+            label = () if labels is None else (self.one_hot([labels[i] for i in rows[some]]),)
+            return self.generator(*self.stacked([clips[i] for i in rows[some]]), *label)
+
         out: list[Pixels] = []
-        for start in range(0, len(clips), batch):
-            part = range(start, min(start + batch, len(clips)))
-            for _, alike in groupby(part, lambda i: clips[i].zm.shape):
-                rows = list(alike)
-                label = () if labels is None else (self.one_hot([labels[i] for i in rows]),)
-                out.extend(to_uint8(self.generator(*self.stacked([clips[i] for i in rows]), *label)))
-        self.train(was_training)
+        for _, alike in groupby(range(len(clips)), lambda i: clips[i].zm.shape):
+            rows = list(alike)  # clips of one length
+            out.extend(in_parts(self, partial(make, rows), len(rows), batch))
         return out
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +22,7 @@ from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import one_hot, to_uint8
+from kinema.nn.sampling import in_parts, one_hot
 from kinema.systems.mocogan import config as settings
 from kinema.systems.mocogan.networks import Generator, ImageCritic, VideoCritic, categories, widths
 from kinema.systems.mocogan.sampling import Code, code, plan
@@ -177,17 +176,13 @@ class MoCoGAN(System):
             return clips[0]
         return Batch(clips, labels=[clip.name for clip in wanted.clips], columns=wanted.columns)
 
-    @torch.no_grad()
-    def render(self, clips: Sequence[Code], labels: Sequence[str] | None, batch: int = 16) -> list[Pixels]:
-        """One clip uint8 (T, S, S, 3) for every code; each depends on its own code and category only."""
-        was_training = self.training
-        self.eval()
-        out: list[Pixels] = []
-        for start in range(0, len(clips), batch):
-            some = slice(start, start + batch)
-            out.extend(to_uint8(self.generator(*self.stacked(clips[some], labels and labels[some]))))
-        self.train(was_training)
-        return out
+    def render(self, clips: Sequence[Code], labels: Sequence[str] | None, batch: int = 16) -> Pixels:
+        """Codes of one length -> clips uint8 (N, T, S, S, 3); each depends on its code and category only."""
+
+        def make(some: slice) -> Tensor:
+            return self.generator(*self.stacked(clips[some], labels and labels[some]))
+
+        return in_parts(self, make, len(clips), batch)
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
         """One clip for every seed: uint8 (N, T, S, S, 3).
@@ -196,13 +191,13 @@ class MoCoGAN(System):
         """
         c = self.config
         codes = [code(c, seed, seed, c.frames) for seed in seeds]
-        return np.stack(self.render(codes, captions if c.conditional else None, batch))
+        return self.render(codes, captions if c.conditional else None, batch)
 
     def combine(self, appearances: Sequence[int], motions: Sequence[int], batch: int = 16) -> Pixels:
         """Clip i has the content of one seed and the motion of another: uint8 (N, T, S, S, 3)."""
         c = self.config
         codes = [code(c, a, m, c.frames) for a, m in zip(appearances, motions, strict=True)]
-        return np.stack(self.render(codes, None, batch))
+        return self.render(codes, None, batch)
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Four contents (rows) with the same four motions."""

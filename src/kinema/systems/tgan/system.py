@@ -12,7 +12,6 @@ from collections.abc import Generator as Steps
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +21,7 @@ from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import check_clips, clip_seed, codes, to_uint8
+from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts
 from kinema.systems.tgan import config as settings
 from kinema.systems.tgan.bounds import clip_singular_values, clip_weights
 from kinema.systems.tgan.losses import OBJECTIVES
@@ -111,14 +110,9 @@ class TGAN(System):
         columns = request.n if request.walk else None
         return clips[0] if request.n == 1 else Batch(clips, labels=labels, columns=columns)
 
-    @torch.no_grad()
     def render(self, z0: Tensor, batch: int = 16) -> Pixels:
         """Codes z0 (N, Z) -> clips uint8 (N, T, S, S, 3); each depends on its own code only."""
-        was_training = self.training
-        self.eval()
-        out = [to_uint8(self.generator(part)) for part in z0.split(batch)]
-        self.train(was_training)
-        return np.concatenate(out)
+        return in_parts(self, lambda some: self.generator(z0[some]), len(z0), batch)
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
         """One clip for every seed: uint8 (N, T, S, S, 3). Captions are not read."""

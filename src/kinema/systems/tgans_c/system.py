@@ -11,7 +11,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from kinema.core.errors import UsageError, check_seed
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import gradient_penalty
-from kinema.nn.sampling import clip_seed, to_uint8
+from kinema.nn.sampling import clip_seed, in_parts
 from kinema.systems.tgans_c import config as settings
 from kinema.systems.tgans_c.generators import GENERATORS, VGAN
 from kinema.systems.tgans_c.losses import (
@@ -207,21 +206,16 @@ class TGANsC(System):
         clips = [Video(frames, Fraction(c.fps)) for frames in self.generate(captions, seeds)]
         return clips[0] if len(clips) == 1 else Batch(clips, labels=captions)
 
-    @torch.no_grad()
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
         """One clip for every caption and seed: uint8 (N, T, S, S, 3).
 
         A clip depends on its own caption and seed only.
         """
-        was_training = self.training
-        self.eval()
-        out = []
-        for start in range(0, len(captions), batch):
-            part = slice(start, start + batch)
-            video = self.generator(self.noise(seeds[part]), self.sentences(captions[part]))
-            out.append(to_uint8(video))
-        self.train(was_training)
-        return np.concatenate(out)
+
+        def make(some: slice) -> Tensor:
+            return self.generator(self.noise(seeds[some]), self.sentences(captions[some]))
+
+        return in_parts(self, make, len(captions), batch)
 
     def noise(self, seeds: Iterable[int]) -> Tensor:
         """Noise (N, *noise_shape), a row for every seed."""

@@ -11,7 +11,6 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +20,7 @@ from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import check_clips, clip_seed, codes, one_hot, to_uint8
+from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts, one_hot
 from kinema.systems.vgan import config as settings
 from kinema.systems.vgan.networks import Clip, Critic, Generator
 
@@ -124,7 +123,6 @@ class VGAN(System):
         labels = [f"{request.part} {i}" for i in range(request.n)]
         return clips[0] if request.n == 1 else Batch(clips, labels=labels)
 
-    @torch.no_grad()
     def generate(
         self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16, part: str = "video"
     ) -> Pixels:
@@ -132,14 +130,11 @@ class VGAN(System):
 
         Captions are the classes, and are not read by weights without classes. `part` is as in `Request`.
         """
-        was_training = self.training
-        self.eval()
-        out = []
-        for start in range(0, len(seeds), batch):
-            some = slice(start, start + batch)
-            out.append(to_uint8(shown(self.clips(seeds[some], captions[some]), part)))
-        self.train(was_training)
-        return np.concatenate(out)
+
+        def video(some: slice) -> Tensor:
+            return shown(self.clips(seeds[some], captions[some]), part)
+
+        return in_parts(self, video, len(seeds), batch)
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Up to sixteen clips, of the batch's classes if there are any; the same noise every time."""
