@@ -499,7 +499,7 @@ def test_classes_must_be_known_ones(request_: Request, says: str) -> None:
         ({"attention": 6}, "after block 1 to 5, or none, not 6"),
         ({"attention": 0}, "not 0"),
         ({"width": 1}, "no channel for keys after block 4"),
-        ({"lr": -1.0}, "lr is not negative"),
+        ({"lr": -1.0}, "lr is a number from 0 on, but -1.0"),
         ({"conditional": True}, "needs classes"),
         ({"loss": "r3gan"}, "needs critics without spectral norm: critic_norm=none, not spectral"),
         ({"loss": "r3gan", "critic_norm": "none", "r1": 1.0}, "penalties of its own"),

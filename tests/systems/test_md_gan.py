@@ -279,7 +279,7 @@ def test_both_ways_of_the_benchmark_agree(data: Any) -> None:
         ({"frames": 0}, "not 0"),
         ({"size": 48}, "32, 64, 96, … pixels, not 48"),
         ({"generator_width": 0}, "generator_width is at least 1, not 0"),
-        ({"content_weight": -1.0}, "content_weight is not negative"),
+        ({"content_weight": -1.0}, "content_weight is a number from 0 on, but -1.0"),
     ],
 )
 def test_settings_that_cannot_be_built_are_refused(changes: dict[str, Any], words: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import typing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -86,6 +87,22 @@ def apply(assignments: list[str], *configs: Any) -> tuple[Any, ...]:
             known = [f.name for c in configs for f in dataclasses.fields(c)]
             raise UsageError(f"no setting is called '{key}'; nearest: {nearest(key, known)}.")
     return tuple(out)
+
+
+def at_least_one(config: Any, *names: str) -> None:
+    """Refuse fields that are less than 1, NaN or infinite; None passes."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 1 <= value < math.inf:
+            raise UsageError(f"{name} is at least 1, not {value}.")
+
+
+def not_negative(config: Any, *names: str) -> None:
+    """Refuse fields that are less than 0, NaN or infinite; None passes."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 <= value < math.inf:
+            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
 
 
 def _coerce(key: str, hint: Any, value: Any) -> Any:

@@ -7,7 +7,7 @@ stepped, and updated its moving average. No autograd graph may cross a `yield`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,6 +39,25 @@ class Player:
     def parameters(self) -> list[nn.Parameter]:
         """All trainable parameters, in a fixed order, each once."""
         return list({id(p): p for m in self.modules for p in m.parameters() if p.requires_grad}.values())
+
+
+def adversaries(config: Any, critics: Mapping[str, nn.Module], generator: nn.Module) -> dict[str, Player]:
+    """Critics, each a player of its own, and `generator`, of which alone a moving average is kept.
+
+    Args:
+        config: has `lr`, `critic_lr` (None: `lr`), `betas`, `decay_from` and `ema_halflife_images`.
+        critics: name of the player -> its network.
+        generator: the network they judge.
+    """
+    c = config
+    players = {
+        name: Player([critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from)
+        for name, critic in critics.items()
+    }
+    players["generator"] = Player(
+        [generator], c.lr, c.betas, ema_halflife_images=c.ema_halflife_images, decay_from=c.decay_from
+    )
+    return players
 
 
 @dataclass
@@ -90,6 +109,11 @@ class System(nn.Module):
     """modules that `run` needs, in the order in which it uses them; the others are left out of exports"""
 
     config: Any
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
 
     @classmethod
     def adapt(cls, config: Any, data: Any) -> Any:

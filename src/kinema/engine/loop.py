@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from kinema.core import results
-from kinema.core.config import RunSettings, to_dict
+from kinema.core.config import RunSettings, at_least_one, to_dict
 from kinema.core.errors import Diverged, Stopped, UsageError, check_seed
 from kinema.core.files import alone
 from kinema.core.system import System
@@ -281,17 +281,8 @@ class Run:
 
 def check(system: System, settings: RunSettings, data: Data, world: World) -> None:
     """Refuse what cannot work, before anything long begins."""
-    for name in (
-        "steps",
-        "batch",
-        "micro_batch",
-        "save_every_steps",
-        "preview_every_steps",
-        "log_every_steps",
-    ):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise UsageError(f"{name} is at least 1, not {value}.")
+    at_least_one(settings, "steps", "batch", "micro_batch")
+    at_least_one(settings, "save_every_steps", "preview_every_steps", "log_every_steps")
     check_seed(settings.seed)
     if settings.minutes is not None and not settings.minutes > 0:
         raise UsageError(f"minutes is more than 0, not {settings.minutes:g}.")

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.system import Progress
 from kinema.losses import r3gan
@@ -150,10 +151,8 @@ def check(settings: Settings) -> None:
     Raises:
         UsageError: says which setting helps.
     """
-    if settings.r1_every < 1:
-        raise UsageError(f"r1_every is at least 1, not {settings.r1_every}.")
-    if not 0 <= settings.r1 < float("inf"):
-        raise UsageError(f"r1 is a number from 0 on, but {settings.r1} was given.")
+    at_least_one(settings, "r1_every")
+    not_negative(settings, "r1")
     if not all(0 <= gamma < float("inf") for gamma in settings.gamma):
         raise UsageError(f"gamma is two numbers from 0 on, but {settings.gamma} was given.")
     for kind in settings.augment:

@@ -1,10 +1,11 @@
 """What generators of clips need where they are used: seeds, the noise that follows from them, and bytes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.core.errors import UsageError, check_seed, nearest
 from kinema.core.results import Pixels
@@ -41,6 +42,35 @@ def one_hot(
             raise UsageError(f"no {kind} is called '{label}'; nearest: {nearest(label, classes)}.")
     which = torch.tensor([classes.index(label) for label in labels], device=device)
     return torch.nn.functional.one_hot(which, len(classes)).float()
+
+
+@contextmanager
+def in_use(system: nn.Module) -> Iterator[None]:
+    """Inside, `system` is in eval mode and makes no graph; afterwards it is in the mode it was in."""
+    was_training = system.training
+    system.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        system.train(was_training)
+
+
+def in_parts(system: nn.Module, make: Callable[[slice], Tensor], n: int, batch: int = 16) -> Pixels:
+    """Make n items with `system` in use, some at a time.
+
+    Args:
+        system: what is used, see `in_use`.
+        make: which of the n items -> their videos (B, ..., C, T, H, W) in [-1, 1].
+        n: items in all, at least 1.
+        batch: items at a time.
+
+    Returns:
+        uint8 (N, ..., T, H, W, 3).
+    """
+    with in_use(system):
+        parts = [to_uint8(make(slice(start, start + batch))) for start in range(0, n, batch)]
+    return np.concatenate(parts)
 
 
 def to_uint8(video: Tensor) -> Pixels:

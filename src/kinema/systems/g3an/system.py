@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
-from kinema.nn.sampling import one_hot, to_uint8
+from kinema.nn.sampling import in_parts, one_hot
 from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.apart import DRAWS, ENCODER_LR, MotionEncoder, pairs, shared
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
@@ -57,21 +58,11 @@ class G3AN(System):
         return replace(config, classes=tuple(data.captions)) if config.conditional else config
 
     def players(self) -> dict[str, Player]:
-        """`video_critic`, `image_critic` (those there are) and `generator`, each with its own optimiser."""
+        """`motions`, the critics (those there are) and `generator`, each with its own optimiser."""
         c = self.config
-        critics = {
-            f"{name}_critic": Player([critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from)
-            for name, critic in self.critics.items()
-        }
-        generator = Player(
-            [self.generator],
-            c.lr,
-            c.betas,
-            ema_halflife_images=c.ema_halflife_images,
-            decay_from=c.decay_from,
-        )
+        critics = {f"{name}_critic": critic for name, critic in self.critics.items()}
         apart = {"motions": Player([self.motions], ENCODER_LR, c.betas)} if c.apart else {}
-        return {**critics, **apart, "generator": generator}
+        return {**apart, **adversaries(c, critics, self.generator)}
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """Critics, then the generator on the same clips; or all at once."""
@@ -118,11 +109,6 @@ class G3AN(System):
         """Names of classes -> (B, K)."""
         return one_hot(labels, self.config.classes, self.device)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
-
     # ---- use ----
 
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:
@@ -160,19 +146,17 @@ class G3AN(System):
             return clips[0]
         return Batch(clips, labels=[clip.name for clip in wanted.clips], columns=wanted.columns)
 
-    @torch.no_grad()
     def render(self, clips: Sequence[Code], labels: Sequence[str] | None, batch: int = 16) -> list[Pixels]:
         """One clip uint8 (T, S, S, 3) for every code; each depends on its own code (and class) only."""
-        was_training = self.training
-        self.eval()
+
+        def make(rows: Sequence[int], some: slice) -> Tensor:
+            label = () if labels is None else (self.one_hot([labels[i] for i in rows[some]]),)
+            return self.generator(*self.stacked([clips[i] for i in rows[some]]), *label)
+
         out: list[Pixels] = []
-        for start in range(0, len(clips), batch):
-            part = range(start, min(start + batch, len(clips)))
-            for _, alike in groupby(part, lambda i: clips[i].zm.shape):
-                rows = list(alike)
-                label = () if labels is None else (self.one_hot([labels[i] for i in rows]),)
-                out.extend(to_uint8(self.generator(*self.stacked([clips[i] for i in rows]), *label)))
-        self.train(was_training)
+        for _, alike in groupby(range(len(clips)), lambda i: clips[i].zm.shape):
+            rows = list(alike)  # clips of one length
+            out.extend(in_parts(self, partial(make, rows), len(rows), batch))
         return out
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
@@ -243,12 +227,8 @@ def _check(config: settings.Config) -> None:
         what = f"size {config.size} with {config.channels} channels"
         raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
     check_frames(config.frames)
-    for name in ("appearance", "motion", "width", "critic_width", "class_code", "fps"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "critic_lr"):
-        if (getattr(config, name) or 0) < 0:
-            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    at_least_one(config, "appearance", "motion", "width", "critic_width", "class_code", "fps")
+    not_negative(config, "lr", "critic_lr")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
     if config.apart and config.conditional:

@@ -16,13 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Image, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.data.prepare import squash
 from kinema.losses.adversarial import ADVERSARIAL
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import to_uint8
+from kinema.nn.sampling import in_parts, in_use, to_uint8
 from kinema.systems.md_gan import config as settings
 from kinema.systems.md_gan.losses import Ranking, content, ranking
 from kinema.systems.md_gan.networks import Critic, Generator, Judged, Stage, repeat
@@ -177,41 +178,29 @@ class MDGAN(System):
         videos = [Video(clip, Fraction(fps)) for clip in clips]
         return videos[0] if len(videos) == 1 else Batch(videos, labels=list(photos))
 
-    @torch.no_grad()
     def _animate(self, photo: Pixels, stage: int, length: int, request: settings.Request) -> Pixels:
         """The clip of one photo, uint8 (T, H, W, 3) or (T, S, S, 3)."""
-        was_training = self.training
-        self.eval()
-        device, needed = self.device, length + (length // 4 if request.loop else 0)
-        clip = to_tensor(squash(photo, self.config.size)).unsqueeze(1).to(device)  # (3, 1, S, S)
+        needed = length + (length // 4 if request.loop else 0)
+        clip = to_tensor(squash(photo, self.config.size)).unsqueeze(1).to(self.device)  # (3, 1, S, S)
         parts: list[Tensor] = []
-        while sum(part.shape[1] for part in parts) < needed:
-            made = self.generator(clip[:, -1][None])[0, stage].float()  # (3, T, S, S)
-            parts.append(made if not parts else made[:, 1:])  # its first frame is the one before it
-            clip = made
+        with in_use(self):
+            while sum(part.shape[1] for part in parts) < needed:
+                made = self.generator(clip[:, -1][None])[0, stage].float()  # (3, T, S, S)
+                parts.append(made if not parts else made[:, 1:])  # its first frame is the one before it
+                clip = made
         clip = torch.cat(parts, 1)[:, :needed]
-        self.train(was_training)
         still = clip[:, 0]
         if request.loop:
             clip = fade(clip, length)
         return paste(photo, clip, still) if request.size == "photo" else to_uint8(clip)
 
-    @torch.no_grad()
     def animate(self, photos: Pixels, batch: int = 8) -> Pixels:
         """What all stages make of photos (N, S, S, 3): uint8 (N, stages, T, S, S, 3), for scoring."""
-        was_training = self.training
-        self.eval()
-        out = []
-        for start in range(0, len(photos), batch):
-            part = to_tensor(photos[start : start + batch]).to(self.device)
-            out.append(to_uint8(self.generator(part)))
-        self.train(was_training)
-        return np.concatenate(out)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
+        def make(some: slice) -> Tensor:
+            return self.generator(to_tensor(photos[some]).to(self.device))
+
+        return in_parts(self, make, len(photos), batch)
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Real clips and, to their right, what each stage makes of their first frames."""
@@ -237,12 +226,8 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"the network makes 16, 32, 48, … frames (multiples of 16), not {config.frames}.")
     if config.size < 32 or config.size % 32:
         raise UsageError(f"the network makes frames of 32, 64, 96, … pixels, not {config.size}.")
-    for name in ("generator_width", "critic_width", "fps"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "content_weight", "ranking_weight"):
-        if getattr(config, name) < 0:
-            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    at_least_one(config, "generator_width", "critic_width", "fps")
+    not_negative(config, "lr", "content_weight", "ranking_weight")
 
 
 def _normal_init(module: nn.Module) -> None:

@@ -12,17 +12,17 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import one_hot, to_uint8
+from kinema.nn.sampling import in_parts, one_hot
 from kinema.systems.mocogan import config as settings
 from kinema.systems.mocogan.networks import Generator, ImageCritic, VideoCritic, categories, widths
 from kinema.systems.mocogan.sampling import Code, code, plan
@@ -141,11 +141,6 @@ class MoCoGAN(System):
         k = categories(self.config)
         return F.one_hot((chance * k).long(), k).float()
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
-
     # ---- use ----
 
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:
@@ -181,17 +176,13 @@ class MoCoGAN(System):
             return clips[0]
         return Batch(clips, labels=[clip.name for clip in wanted.clips], columns=wanted.columns)
 
-    @torch.no_grad()
-    def render(self, clips: Sequence[Code], labels: Sequence[str] | None, batch: int = 16) -> list[Pixels]:
-        """One clip uint8 (T, S, S, 3) for every code; each depends on its own code and category only."""
-        was_training = self.training
-        self.eval()
-        out: list[Pixels] = []
-        for start in range(0, len(clips), batch):
-            some = slice(start, start + batch)
-            out.extend(to_uint8(self.generator(*self.stacked(clips[some], labels and labels[some]))))
-        self.train(was_training)
-        return out
+    def render(self, clips: Sequence[Code], labels: Sequence[str] | None, batch: int = 16) -> Pixels:
+        """Codes of one length -> clips uint8 (N, T, S, S, 3); each depends on its code and category only."""
+
+        def make(some: slice) -> Tensor:
+            return self.generator(*self.stacked(clips[some], labels and labels[some]))
+
+        return in_parts(self, make, len(clips), batch)
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
         """One clip for every seed: uint8 (N, T, S, S, 3).
@@ -200,13 +191,13 @@ class MoCoGAN(System):
         """
         c = self.config
         codes = [code(c, seed, seed, c.frames) for seed in seeds]
-        return np.stack(self.render(codes, captions if c.conditional else None, batch))
+        return self.render(codes, captions if c.conditional else None, batch)
 
     def combine(self, appearances: Sequence[int], motions: Sequence[int], batch: int = 16) -> Pixels:
         """Clip i has the content of one seed and the motion of another: uint8 (N, T, S, S, 3)."""
         c = self.config
         codes = [code(c, a, m, c.frames) for a, m in zip(appearances, motions, strict=True)]
-        return np.stack(self.render(codes, None, batch))
+        return self.render(codes, None, batch)
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Four contents (rows) with the same four motions."""
@@ -233,12 +224,8 @@ def _check(config: settings.Config) -> None:
     if config.frames < least:
         critic = f"video_critic={config.video_critic} at size {config.size}"
         raise UsageError(f"frames is at least {least} with {critic}, not {config.frames}.")
-    for name in ("content", "motion", "width", "critic_width", "fps"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "weight_decay", "input_noise"):
-        if not getattr(config, name) >= 0:
-            raise UsageError(f"{name} is not negative, but {getattr(config, name)} was given.")
+    at_least_one(config, "content", "motion", "width", "critic_width", "fps")
+    not_negative(config, "lr", "weight_decay", "input_noise")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs categories: captions in its training data.")
     check(config)

@@ -12,16 +12,16 @@ from collections.abc import Generator as Steps
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import check_clips, clip_seed, codes, to_uint8
+from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts
 from kinema.systems.tgan import config as settings
 from kinema.systems.tgan.bounds import clip_singular_values, clip_weights
 from kinema.systems.tgan.losses import OBJECTIVES
@@ -46,17 +46,7 @@ class TGAN(System):
 
     def players(self) -> dict[str, Player]:
         """`critic` and `generator`, which is G0 and G1."""
-        c = self.config
-        return {
-            "critic": Player([self.critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
-            "generator": Player(
-                [self.generator],
-                c.lr,
-                c.betas,
-                ema_halflife_images=c.ema_halflife_images,
-                decay_from=c.decay_from,
-            ),
-        }
+        return adversaries(self.config, {"critic": self.critic}, self.generator)
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
@@ -86,11 +76,6 @@ class TGAN(System):
         return 2 * progress.rand(self.config.noise) - 1
 
     # ---- use ----
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
 
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:
         """Take the statistics of batch norm for the weights as they are, on noise that is always the same."""
@@ -125,14 +110,9 @@ class TGAN(System):
         columns = request.n if request.walk else None
         return clips[0] if request.n == 1 else Batch(clips, labels=labels, columns=columns)
 
-    @torch.no_grad()
     def render(self, z0: Tensor, batch: int = 16) -> Pixels:
         """Codes z0 (N, Z) -> clips uint8 (N, T, S, S, 3); each depends on its own code only."""
-        was_training = self.training
-        self.eval()
-        out = [to_uint8(self.generator(part)) for part in z0.split(batch)]
-        self.train(was_training)
-        return np.concatenate(out)
+        return in_parts(self, lambda some: self.generator(z0[some]), len(z0), batch)
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
         """One clip for every seed: uint8 (N, T, S, S, 3). Captions are not read."""
@@ -158,13 +138,8 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"size is a multiple of 16, not {c.size}.")
     if c.channels not in (1, 3):
         raise UsageError(f"a clip has 1 or 3 channels, not {c.channels}.")
-    for name in ("noise", "width", "critic_width", "bound_every", "fps"):
-        if getattr(c, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(c, name)}.")
-    for name in ("lr", "critic_lr"):
-        value = getattr(c, name)
-        if value is not None and not 0 <= value < float("inf"):
-            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
+    at_least_one(c, "noise", "width", "critic_width", "bound_every", "fps")
+    not_negative(c, "lr", "critic_lr")
     if c.loss == "wasserstein" and c.bound == "none" and not c.r1:
         raise UsageError("a wasserstein critic grows without end when nothing binds it; set bound or r1.")
     check(c)

@@ -11,15 +11,15 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError, check_seed
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System
 from kinema.losses.adversarial import gradient_penalty
-from kinema.nn.sampling import clip_seed, to_uint8
+from kinema.nn.sampling import clip_seed, in_parts
 from kinema.systems.tgans_c import config as settings
 from kinema.systems.tgans_c.generators import GENERATORS, VGAN
 from kinema.systems.tgans_c.losses import (
@@ -177,11 +177,6 @@ class TGANsC(System):
         with torch.set_grad_enabled(self.config.finetune_text and torch.is_grad_enabled()):
             return self.text_encoder(words.to(self.device), lengths)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
-
     # ---- use ----
 
     def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
@@ -211,21 +206,16 @@ class TGANsC(System):
         clips = [Video(frames, Fraction(c.fps)) for frames in self.generate(captions, seeds)]
         return clips[0] if len(clips) == 1 else Batch(clips, labels=captions)
 
-    @torch.no_grad()
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16) -> Pixels:
         """One clip for every caption and seed: uint8 (N, T, S, S, 3).
 
         A clip depends on its own caption and seed only.
         """
-        was_training = self.training
-        self.eval()
-        out = []
-        for start in range(0, len(captions), batch):
-            part = slice(start, start + batch)
-            video = self.generator(self.noise(seeds[part]), self.sentences(captions[part]))
-            out.append(to_uint8(video))
-        self.train(was_training)
-        return np.concatenate(out)
+
+        def make(some: slice) -> Tensor:
+            return self.generator(self.noise(seeds[some]), self.sentences(captions[some]))
+
+        return in_parts(self, make, len(captions), batch)
 
     def noise(self, seeds: Iterable[int]) -> Tensor:
         """Noise (N, *noise_shape), a row for every seed."""
@@ -265,13 +255,8 @@ def _check(config: settings.Config) -> None:
         raise UsageError("legacy_2x2 belongs to heads=concat at a size of 32 or more.")
     if config.layers > 1 and config.generator != "layered":
         raise UsageError(f"layers={config.layers} belongs to generator=layered, not to {config.generator}.")
-    for name in ("noise", "sentence", "width", "layers", "frame_stride", "r1_every", "fps"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(config, name)}.")
-    for name in ("lr", "text_lr", "critic_lr", "r1", "diversity", "contrast", "text_steps"):
-        value = getattr(config, name)
-        if value is not None and not 0 <= value < float("inf"):
-            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
+    at_least_one(config, "noise", "sentence", "width", "layers", "frame_stride", "r1_every", "fps")
+    not_negative(config, "lr", "text_lr", "critic_lr", "r1", "diversity", "contrast", "text_steps")
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas are two numbers from 0 to below 1, not {config.betas}.")
     if not 0 <= config.smoothing < 1:

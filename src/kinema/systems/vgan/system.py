@@ -11,16 +11,16 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import check_clips, clip_seed, codes, one_hot, to_uint8
+from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts, one_hot
 from kinema.systems.vgan import config as settings
 from kinema.systems.vgan.networks import Clip, Critic, Generator
 
@@ -48,17 +48,7 @@ class VGAN(System):
 
     def players(self) -> dict[str, Player]:
         """`critic` and `generator`."""
-        c = self.config
-        return {
-            "critic": Player([self.critic], c.critic_lr or c.lr, c.betas, decay_from=c.decay_from),
-            "generator": Player(
-                [self.generator],
-                c.lr,
-                c.betas,
-                ema_halflife_images=c.ema_halflife_images,
-                decay_from=c.decay_from,
-            ),
-        }
+        return adversaries(self.config, {"critic": self.critic}, self.generator)
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
@@ -90,11 +80,6 @@ class VGAN(System):
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
         return one_hot(labels, self.config.classes, self.device)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.parameters()).device
 
     # ---- use ----
 
@@ -138,7 +123,6 @@ class VGAN(System):
         labels = [f"{request.part} {i}" for i in range(request.n)]
         return clips[0] if request.n == 1 else Batch(clips, labels=labels)
 
-    @torch.no_grad()
     def generate(
         self, captions: Sequence[str], seeds: Sequence[int], batch: int = 16, part: str = "video"
     ) -> Pixels:
@@ -146,14 +130,11 @@ class VGAN(System):
 
         Captions are the classes, and are not read by weights without classes. `part` is as in `Request`.
         """
-        was_training = self.training
-        self.eval()
-        out = []
-        for start in range(0, len(seeds), batch):
-            some = slice(start, start + batch)
-            out.append(to_uint8(shown(self.clips(seeds[some], captions[some]), part)))
-        self.train(was_training)
-        return np.concatenate(out)
+
+        def video(some: slice) -> Tensor:
+            return shown(self.clips(seeds[some], captions[some]), part)
+
+        return in_parts(self, video, len(seeds), batch)
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Up to sixteen clips, of the batch's classes if there are any; the same noise every time."""
@@ -184,13 +165,8 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"size and frames are multiples of 16, not {c.size} and {c.frames}.")
     if c.channels not in (1, 3):
         raise UsageError(f"a clip has 1 or 3 channels, not {c.channels}.")
-    for name in ("noise", "width", "critic_width", "class_code", "fps"):
-        if getattr(c, name) < 1:
-            raise UsageError(f"{name} is at least 1, not {getattr(c, name)}.")
-    for name in ("lr", "critic_lr", "mask"):
-        value = getattr(c, name)
-        if value is not None and not 0 <= value < float("inf"):
-            raise UsageError(f"{name} is a number from 0 on, but {value} was given.")
+    at_least_one(c, "noise", "width", "critic_width", "class_code", "fps")
+    not_negative(c, "lr", "critic_lr", "mask")
     if c.conditional and not c.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
     check(c)
