@@ -75,7 +75,7 @@ class G3AN(System):
         # One window and one frame for the whole batch, others for the generated clips: so the paper.
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
-        draws = progress.rand(7, DRAWS) if c.apart else torch.empty(0)
+        draws = progress.rand(7 if c.apart else 0, DRAWS)
         real, game = self.views(batch["video"], chance[0], draws[:, :2], False), Game(c, progress)
         judges: dict[str, Judge] = {k: partial(critic, label=label) for k, critic in self.critics.items()}
         encoder = (
