@@ -13,7 +13,7 @@ from kinema.core.config import RunSettings
 from kinema.core.system import Progress
 from kinema.data import MovingShapes
 from kinema.engine import train
-from kinema.systems.g3an.apart import DRAWS, MotionEncoder, alike, frames, pairs, shared
+from kinema.systems.g3an.apart import DRAWS, MotionEncoder, PairCritic, alike, pairs, shared
 from kinema.systems.g3an.config import PRESETS
 from kinema.systems.g3an.system import G3AN
 
@@ -53,19 +53,26 @@ def test_a_view_without_a_second_of_its_kind_does_not_count() -> None:
     assert without.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_a_frame_without_a_change_of_place_and_scale_is_the_frame() -> None:
-    video = DATA.batch([0, 1])["video"]
-    assert torch.allclose(frames(video, torch.full((2, DRAWS), 0.5)), video[:, :, 8], atol=1e-5)
-
-
 def test_a_pair_is_of_one_real_clip_or_of_two_generated_ones_of_one_appearance() -> None:
-    video = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(-1, 3, 16, 8, 8)  # clip i shows i
+    clips = torch.arange(4.0).view(4, 1, 1, 1, 1) + torch.arange(16.0).view(1, 1, 16, 1, 1) / 100
+    video = clips.expand(-1, 3, -1, 8, 8)  # clip i shows i + t / 100
+    times = torch.tensor([[0.0, 0.999]] * 4)
     for generated, second in ((False, [0, 1, 2, 3]), (True, [1, 0, 3, 2])):
-        seen = pairs(video, chance(4, 2), generated)
+        seen = pairs(video, times, generated)
         assert seen.shape == (4, 6, 8, 8)
-        assert seen[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
-        assert seen[:, 3, 0, 0].tolist() == second
-    assert pairs(video[:3], chance(3, 2), True)[:, 3, 0, 0].tolist() == [1, 0, 2]
+        torch.testing.assert_close(seen[:, 0, 0, 0], torch.arange(4.0))
+        torch.testing.assert_close(seen[:, 3, 0, 0], torch.tensor(second) + 0.15)
+    assert pairs(video[:3], times[:3], True)[:, 3, 0, 0].floor().tolist() == [1, 0, 2]
+
+
+def test_pairs_are_judged_by_what_differs_wherever_it_is() -> None:
+    torch.manual_seed(0)
+    critic = PairCritic(replace(CONFIG, critic_width=16))
+    frame = torch.ones(1, 3, 32, 32)
+    frame[:, 0, 8:16, 8:16] = -1
+    same = critic(torch.cat([frame, frame], 1))
+    torch.testing.assert_close(critic(torch.cat([frame, frame.roll((8, 8), (2, 3))], 1)), same)
+    assert not torch.allclose(critic(torch.cat([frame, frame[:, [1, 0, 2]]], 1)), same, atol=1e-2)
 
 
 def test_motions_do_not_see_colour_nor_much_of_shape_and_do_see_how_a_clip_moves() -> None:

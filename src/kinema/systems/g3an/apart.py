@@ -3,9 +3,9 @@
 Ours: in the paper nothing but the streams keeps the codes apart. In every batch each code occurs twice, in
 two clips that share nothing else.
 
-One look: a third critic sees two frames, each moved and scaled by chance. They are of one real clip, or of
-two generated ones of one appearance code: these must be alike as frames of one clip are. (Donahue et al.
-2018, arXiv:1705.07904, judge pairs of pictures so.)
+One look: a third critic sees how the features of two frames differ, wherever in the frames they are. The
+frames are of one real clip, or of two generated ones of one appearance code: these must be as alike as frames
+of one clip are. (Donahue et al. 2018, arXiv:1705.07904, judge pairs of pictures.)
 
 One motion: an encoder learns from real clips alone what two views of a clip share, when all that it sees is
 how much changes where, too coarsely for shapes. Generated clips of one motion code must share it too. Both
@@ -26,8 +26,8 @@ TEMPERATURE, ENCODER_LR = 0.1, 1e-3
 COARSE = 4
 """side of the frames in which a motion is seen"""
 ZOOM, SHIFT = 1.5, 0.3
-"""a view is enlarged or reduced by up to ZOOM, and moved by up to SHIFT of the frame"""
-DRAWS = 5
+"""a motion is enlarged or reduced by up to ZOOM, and moved by up to SHIFT of the frame"""
+DRAWS = 4
 """uniform numbers that one view takes"""
 
 
@@ -45,7 +45,7 @@ def pairs(video: Tensor, chance: Tensor, generated: bool) -> Tensor:
 
     Args:
         video: (B, C, T, S, S); generated ones share codes as `shared` says.
-        chance: (B, 2, DRAWS) in [0, 1).
+        chance: (B, 2) in [0, 1), for the times of the frames.
         generated: take the second frame from the other clip.
 
     Returns:
@@ -53,7 +53,27 @@ def pairs(video: Tensor, chance: Tensor, generated: bool) -> Tensor:
     """
     place = torch.arange(len(video), device=video.device)
     other = (place ^ 1).clamp(max=len(video) - 1) if generated else place
-    return torch.cat([frames(video, chance[:, 0]), frames(video[other], chance[:, 1])], 1)
+    first, second = (chance * video.shape[2]).long().unbind(1)
+    return torch.cat([video[place, :, first], video[other, :, second]], 1)
+
+
+class PairCritic(nn.Module):
+    """Are two frames of one clip? Judged by the difference of what is found anywhere in each."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        c, w = config.channels, config.critic_width
+        self.features = _convolutions(nn.Conv2d, [c, w, 2 * w, 4 * w], 2)
+        self.head = nn.Sequential(nn.Linear(8 * w, 4 * w), nn.LeakyReLU(0.2), nn.Linear(4 * w, 1))
+
+    def forward(self, frames: Tensor, label: Tensor | None = None) -> Tensor:
+        """Pairs (B, 2 C, S, S) -> logits (B,); there are no classes."""
+        del label
+        both = torch.cat(frames.chunk(2, 1))
+        maps = self.features(both)
+        found = torch.cat([maps.amax((2, 3)), maps.mean((2, 3))], 1)
+        first, second = found.chunk(2)
+        return self.head((first - second).abs()).float().flatten()
 
 
 class MotionEncoder(nn.Module):
@@ -61,12 +81,8 @@ class MotionEncoder(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for ins, outs in pairwise([1, *(config.critic_width << i for i in range(3))]):
-            convolution = nn.Conv3d(ins, outs, 3, (2, 1, 1), 1)
-            nn.init.kaiming_normal_(convolution.weight, a=0.2)
-            layers += [convolution, nn.LeakyReLU(0.2)]
-        self.net = nn.Sequential(*layers[:-1])
+        widths = [1, *(config.critic_width << i for i in range(3))]
+        self.net = _convolutions(nn.Conv3d, widths, (2, 1, 1))
 
     def forward(self, video: Tensor, chance: Tensor) -> Tensor:
         """Clips (B, C, T, S, S), chance (B, DRAWS) -> (B, D) of length 1."""
@@ -95,17 +111,22 @@ def alike(views: list[Tensor], kind: Tensor) -> Tensor:
     return -(log_share.masked_fill(~same, 0).sum(1)[have] / same.sum(1)[have]).mean()
 
 
-def frames(video: Tensor, chance: Tensor) -> Tensor:
-    """A frame of each clip (B, C, T, S, S) at random time, place and scale; chance (B, DRAWS)."""
-    rows = torch.arange(len(video), device=video.device)
-    time = (chance[:, 4] * video.shape[2]).long()
-    return moved(video[rows, :, time], chance[:, [0, 0, 2, 3]])
-
-
 def moved(x: Tensor, chance: Tensor) -> Tensor:
-    """Frames (B, C, H, W) stretched across and down, and shifted, by chance (B, 4 or more); edges go on."""
+    """Frames (B, C, H, W) stretched across and down, and shifted, by chance (B, 4); edges go on."""
     scale = ZOOM ** (2 * chance[:, :2] - 1)
     shift = 2 * SHIFT * (2 * chance[:, 2:4] - 1)  # a frame is 2 wide
     matrix = torch.cat([torch.diag_embed(scale), shift[:, :, None]], 2).float()
     grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
     return F.grid_sample(x.float(), grid, padding_mode="border", align_corners=False)
+
+
+def _convolutions(
+    kind: type[nn.Conv2d] | type[nn.Conv3d], widths: list[int], stride: int | tuple[int, int, int]
+) -> nn.Sequential:
+    """3-wide, with the initial weights of He et al. 2015 (arXiv:1502.01852), leaky ReLUs between them."""
+    layers: list[nn.Module] = []
+    for ins, outs in pairwise(widths):
+        convolution = kind(ins, outs, 3, stride, 1)  # type: ignore[arg-type]
+        nn.init.kaiming_normal_(convolution.weight, a=0.2)
+        layers += [convolution, nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers[:-1])

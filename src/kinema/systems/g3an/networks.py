@@ -212,11 +212,11 @@ class VideoCritic(Critic):
 
 
 class ImageCritic(Critic):
-    """D_I on single frames, or on several side by side: 2,764,737 parameters at the paper's size."""
+    """D_I on single frames: 2,764,737 parameters at the paper's size."""
 
-    def __init__(self, config: Config, pictures: int = 1) -> None:
+    def __init__(self, config: Config) -> None:
         layers: list[nn.Module] = []
-        ins = pictures * config.channels
+        ins = config.channels
         for outs, _ in _levels(config):
             layers.append(_conv(nn.Conv2d(ins, outs, 4, 2, 1)))
             ins = outs

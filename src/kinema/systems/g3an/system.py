@@ -26,7 +26,7 @@ from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
 from kinema.systems.g3an import config as settings
-from kinema.systems.g3an.apart import DRAWS, ENCODER_LR, MotionEncoder, pairs, shared
+from kinema.systems.g3an.apart import DRAWS, ENCODER_LR, MotionEncoder, PairCritic, pairs, shared
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
 
@@ -49,7 +49,7 @@ class G3AN(System):
         wanted = list(kinds) if config.critics == "both" else [config.critics]
         self.critics = nn.ModuleDict({name: kinds[name](config) for name in wanted})
         if config.apart:
-            self.critics["pair"] = ImageCritic(config, pictures=2)
+            self.critics["pair"] = PairCritic(config)
             self.motions = MotionEncoder(config)
 
     @classmethod
@@ -75,35 +75,35 @@ class G3AN(System):
         # One window and one frame for the whole batch, others for the generated clips: so the paper.
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
-        draws = progress.rand(7 if c.apart else 0, DRAWS)
-        real, game = self.views(batch["video"], chance[0], draws[:, :2], False), Game(c, progress)
+        times = progress.rand(2, 2).unbind(1) if c.apart else (None, None)
+        real, game = self.views(batch["video"], chance[0], times[0], False), Game(c, progress)
         judges: dict[str, Judge] = {k: partial(critic, label=label) for k, critic in self.critics.items()}
-        encoder = (
-            {"motions": {"real": self.motions.of_real(batch["video"], draws[:, 2:4])}} if c.apart else {}
-        )
+        encoder: Losses = {}
+        if c.apart:
+            encoder["motions"] = {"real": self.motions.of_real(batch["video"], progress.rand(2, DRAWS))}
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
-                fake = self.views(self.generator(*codes, label), chance[1], draws[:, 4:6], True)
+                fake = self.views(self.generator(*codes, label), chance[1], times[1], True)
             yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges} | encoder
             video = self.generator(*codes, label)  # the same clips, their graph made anew
-            fake = self.views(video, chance[1], draws[:, 4:6], True)
+            fake = self.views(video, chance[1], times[1], True)
             critics, made = {}, {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}
         else:
             video = self.generator(*codes, label)
-            fake = self.views(video, chance[1], draws[:, 4:6], True)
+            fake = self.views(video, chance[1], times[1], True)
             both = {k: game.both(judges[k], real[k], fake[k]) for k in judges}
             critics = {f"{k}_critic": terms for k, (terms, _) in both.items()} | encoder
             made = {k: fool for k, (_, fool) in both.items()}
         if c.apart:
-            made["motion"] = self.motions.of_generated(video, draws[:, 6])
+            made["motion"] = self.motions.of_generated(video, progress.rand(DRAWS))
         yield critics | {"generator": made}
 
     def views(
-        self, video: Tensor, chance: Sequence[float], draws: Tensor, generated: bool
+        self, video: Tensor, chance: Sequence[float], times: Tensor | None, generated: bool
     ) -> dict[str, Tensor]:
-        """What each critic sees of clips (B, C, T, S, S); see `look` and `pairs`."""
+        """What each critic sees of clips (B, C, T, S, S), see `look`; and `pairs` where there are times."""
         seen = look(video, chance)
-        return seen | {"pair": pairs(video, draws, generated)} if self.config.apart else seen
+        return seen if times is None else seen | {"pair": pairs(video, times, generated)}
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
