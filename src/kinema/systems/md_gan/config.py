@@ -45,6 +45,10 @@ class Config:
     ranking: Literal["gram", "features", "none"] = "gram"
     """what the ranking term of the second stage compares: Gram matrices of the critic's feature maps, these
     maps themselves, or nothing"""
+    ranking_form: Literal["softplus", "nearing"] = "softplus"
+    """softplus: softplus(a - b), the paper's, where a is how far the refined clip is from the real one and b
+    how far from the base clip; nearing (ours): log(1 + a / c), where c is how far the base clip is from the
+    real one. Fleeing from the base clip does not lower it, and it has no scale"""
     ranking_weight: float = 1.0
     """lambda, the weight of the ranking term"""
     ranking_critic: bool = True
@@ -128,10 +132,10 @@ def refine() -> Preset[Config]:
     config = replace(
         base.config,
         stage="refine",
-        content_weight=200.0,
+        content_weight=400.0,
         refine_skips="all",
-        ranking_critic=False,
-        ranking_weight=0.1,
+        ranking_form="nearing",
+        ranking_weight=20.0,
     )
     return replace(base, config=config, settings=replace(base.settings, steps=1000))
 
