@@ -132,10 +132,10 @@ def refine() -> Preset[Config]:
     config = replace(
         base.config,
         stage="refine",
-        content_weight=400.0,
+        content_weight=200.0,
         refine_skips="all",
         ranking_form="nearing",
-        ranking_weight=20.0,
+        ranking_weight=5.0,
     )
     return replace(base, config=config, settings=replace(base.settings, steps=1000))
 
