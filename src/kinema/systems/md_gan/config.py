@@ -135,7 +135,8 @@ def refine() -> Preset[Config]:
         content_weight=200.0,
         refine_skips="all",
         ranking_form="nearing",
-        ranking_weight=5.0,
+        ranking_weight=30.0,
+        ranking_critic=False,
     )
     return replace(base, config=config, settings=replace(base.settings, steps=1000))
 
