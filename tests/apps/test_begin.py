@@ -107,3 +107,20 @@ def test_a_stage_that_needs_another_says_so(kinema, monkeypatch: pytest.MonkeyPa
     assert said.code == 2
     assert "painter has to be trained already: add --set init_from=RUN" in said.err
     assert not Path("second").exists()
+
+
+def test_a_card_names_the_command_behind_the_weights_that_a_run_began_with(kinema, first: Path) -> None:
+    told, about = "kinema train fake-gan --preset tiny --out first", first / "environment.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"command": told.split()}))
+    assert kinema("export", first, "--to", "weights", "--out", "bundle").code == 0
+    assert "| begun with | nothing |" in Path("bundle/card.md").read_text()
+    for name, source in (("second", str(first)), ("third", "bundle")):
+        assert kinema(*TINY, "--out", name, "--set", f"init_from={source}", "steps=1").code == 0
+        assert kinema("export", name, "--to", "weights", "--out", f"{name}-small").code == 0
+        assert f"| begun with | `{source}`, made by `{told}` |" in Path(f"{name}-small/card.md").read_text()
+    assert kinema("export", "second-small", "--to", "weights", "--out", "again").code == 0
+    assert f"| begun with | `{first}`, made by `{told}` |" in Path("again/card.md").read_text()
+    about.unlink()
+    assert kinema(*TINY, "--out", "fourth", "--set", f"init_from={first}", "steps=1").code == 0
+    assert kinema("export", "fourth", "--to", "weights", "--out", "fourth-small").code == 0
+    assert "made by `a command not recorded`" in Path("fourth-small/card.md").read_text()

@@ -86,7 +86,7 @@ def test_gram_matrix_correlates_channels_and_times() -> None:
 
 def test_ranking_is_the_papers() -> None:
     refined, real, base = maps(0), maps(1), maps(2)
-    got = ranking("gram", refined, real, base)
+    got = ranking("gram", "softplus", refined, real, base)
     for layer in ("first", "third"):
         y2, y, y1 = (getattr(m, layer) for m in (refined, real, base))
         a = [slow_distance(y2[i], y[i]) for i in range(2)]
@@ -100,13 +100,40 @@ def test_ranking_is_the_papers() -> None:
 def test_ranking_does_not_overflow_and_wants_to_be_near() -> None:
     refined = maps(0).first.requires_grad_()
     judged = maps(0)._replace(first=1e3 * refined)
-    loss = ranking("gram", judged, maps(1), maps(2))["first"].loss
+    loss = ranking("gram", "softplus", judged, maps(1), maps(2))["first"].loss
     assert torch.isfinite(loss)
     (pull,) = torch.autograd.grad(loss, refined)
     assert torch.isfinite(pull).all()
     real = maps(1)
-    assert ranking("gram", real, real, maps(2))["first"].loss < math.log(2)
-    assert ranking("gram", maps(2), real, maps(2))["first"].loss > math.log(2)
+    assert ranking("gram", "softplus", real, real, maps(2))["first"].loss < math.log(2)
+    assert ranking("gram", "softplus", maps(2), real, maps(2))["first"].loss > math.log(2)
+
+
+def test_nearing_compares_both_clips_with_the_real_one_at_any_scale() -> None:
+    refined, real, base = maps(0), maps(1), maps(2)
+    got = ranking("gram", "nearing", refined, real, base)
+    large = [judged._replace(first=30 * judged.first) for judged in (refined, real, base)]
+    for layer in ("first", "third"):
+        y2, y, y1 = (getattr(m, layer) for m in (refined, real, base))
+        ratios = [slow_distance(y2[i], y[i]) / slow_distance(y1[i], y[i]) for i in range(2)]
+        assert got[layer].loss.item() == pytest.approx(sum(map(math.log1p, ratios)) / 2, rel=1e-5)
+    assert ranking("gram", "nearing", *large)["first"].loss.item() == pytest.approx(
+        got["first"].loss.item(), rel=1e-5
+    )
+    assert ranking("gram", "nearing", base, real, base)["third"].loss.item() == pytest.approx(math.log(2))
+    assert torch.isfinite(ranking("gram", "nearing", refined, real, real)["first"].loss)
+
+
+def test_only_the_papers_ranking_is_lowered_by_fleeing_from_the_base_clip() -> None:
+    """Beyond the base clip, seen from the real one, a and b grow alike: nothing is nearer, all is worse."""
+    real, base = maps(1), maps(2)
+    worse = base._replace(third=base.third + 3 * (base.third - real.third))
+    losses = {
+        form: [ranking("features", form, judged, real, base)["third"].loss.item() for judged in (base, worse)]
+        for form in ("softplus", "nearing")
+    }
+    assert losses["softplus"][1] == pytest.approx(losses["softplus"][0])
+    assert losses["nearing"][1] > losses["nearing"][0] + 0.5
 
 
 def test_ranking_on_features_compares_the_maps() -> None:
@@ -152,6 +179,7 @@ VARIANTS = [
     {"stage": "refine", "ranking": "features"},
     {"stage": "refine", "ranking": "none"},
     {"stage": "refine", "ranking_critic": False},
+    {"stage": "refine", "ranking_form": "nearing"},
     {"stage": "one-stage"},
 ]
 

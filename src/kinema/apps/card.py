@@ -1,13 +1,12 @@
 """card.md of exported weights: which command made them, from what, and how good they are."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
-from kinema.apps.report import SCORES, read_json, read_lines
+from kinema.apps.report import SCORES, command_of, read_json, read_lines
 from kinema.core.files import write_text
 
-ORIGIN = ("command", "commit", "machine", "steps", "minutes", "scores")
+ORIGIN = ("command", "init_from", "commit", "machine", "steps", "minutes", "scores")
 """keys of config.json that say how the weights came to be"""
 CARD = """# {name}
 
@@ -16,6 +15,7 @@ Weights of {system} for kinema {version}. They make synthetic clips, and every f
 | | |
 | --- | --- |
 | command | `{command}` |
+| begun with | {begun_with} |
 | data | {data} |
 | data hash | `{data_hash}` |
 | seed | {seed} |
@@ -55,6 +55,7 @@ def write_card(out: Path, name: str, run: Path, about: dict[str, Any]) -> None:
     data = about.get("data") or {}
     facts = {
         **{key: about[key] for key in ORIGIN},
+        "begun_with": begun_with(about["init_from"] or {"weights": about["settings"].get("init_from")}),
         "data": data.get("describe"),
         "data_hash": data.get("hash"),
         "seed": about["settings"].get("seed"),
@@ -69,7 +70,8 @@ def origin(run: Path, source: dict[str, Any], rows: list[dict[str, Any]]) -> dic
     """What the files of a run folder say of how its weights were made; `scores` are the system's own."""
     machine, trained = read_json(run / "environment.json"), last_line(run)
     return {
-        "command": shlex.join(["kinema", *machine.get("command", [""])[1:]]),
+        "command": command_of(run),
+        "init_from": source.get("init_from"),
         "commit": source.get("commit"),
         "machine": ", ".join(f"{key} {machine.get(key, '?')}" for key in ("machine", "cores", "torch")),
         "steps": trained.get("step"),
@@ -78,6 +80,13 @@ def origin(run: Path, source: dict[str, Any], rows: list[dict[str, Any]]) -> dic
             row["protocol"]["metric"]: row["metrics"] for row in rows if row["name"] == source["system"]
         },
     }
+
+
+def begun_with(init_from: dict[str, Any]) -> str:
+    """The weights that the training began with, and the command that had made them."""
+    if init_from["weights"] is None:
+        return "nothing"
+    return f"`{init_from['weights']}`, made by `{init_from.get('command') or 'a command not recorded'}`"
 
 
 def last_line(run: Path) -> dict[str, Any]:

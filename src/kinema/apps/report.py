@@ -41,7 +41,7 @@ def write_report(folder: Path) -> None:
         "step": last_step(lines),
         "folder": folder,
         "describe": (about.get("data") or {}).get("describe", ""),
-        "command": shlex.join(["kinema", *read_json(folder / "environment.json").get("command", [""])[1:]]),
+        "command": command_of(folder),
     }
     write_text(folder / "README.md", README.format(**facts))
 
@@ -54,6 +54,13 @@ def read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text("utf-8")))
     except ValueError as error:
         raise WeightsError(f"{path} is not JSON: {error}") from None
+
+
+def command_of(folder: Path) -> str | None:
+    """The command that trained the weights of a run folder or an exported one; None where it is not known."""
+    words = read_json(folder / "environment.json").get("command")
+    told: str | None = read_json(folder / "config.json").get("command")
+    return shlex.join(["kinema", *words[1:]]) if words else told
 
 
 def read_lines(folder: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import kinema
+from kinema.apps.report import command_of
 from kinema.core.errors import UsageError, WeightsError, nearest
 from kinema.core.files import disk_errors
 from kinema.systems import SYSTEMS
@@ -167,7 +168,8 @@ def begin_with(system: Any, what: str) -> dict[str, Any]:
     """Copy into a system about to be trained every tensor of other weights that has a name of its own.
 
     Returns:
-        What config.json records: the weights, their hash, and how many tensors came from them.
+        What config.json records: the weights, their hash, the command that made them, and how many tensors
+        came from them.
     """
     import torch
 
@@ -189,7 +191,8 @@ def begin_with(system: Any, what: str) -> dict[str, Any]:
     with torch.no_grad():
         for key in common:
             wanted[key].copy_(given[key])
-    return {"weights": shown, "sha256": hash_of(folder), "tensors": len(common)}
+    record = {"weights": shown, "sha256": hash_of(folder), "command": command_of(folder)}
+    return {**record, "tensors": len(common)}
 
 
 def differences(given: dict[str, Any], wanted: dict[str, Any], modules: list[str] | None) -> list[str]:

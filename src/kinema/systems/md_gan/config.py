@@ -45,6 +45,10 @@ class Config:
     ranking: Literal["gram", "features", "none"] = "gram"
     """what the ranking term of the second stage compares: Gram matrices of the critic's feature maps, these
     maps themselves, or nothing"""
+    ranking_form: Literal["softplus", "nearing"] = "softplus"
+    """softplus: softplus(a - b), the paper's, where a is how far the refined clip is from the real one and b
+    how far from the base clip; nearing (ours): log(1 + a / c), where c is how far the base clip is from the
+    real one. Fleeing from the base clip does not lower it, and it has no scale"""
     ranking_weight: float = 1.0
     """lambda, the weight of the ranking term"""
     ranking_critic: bool = True
@@ -118,11 +122,12 @@ def small() -> Preset[Config]:
 
 
 def refine() -> Preset[Config]:
-    """Second stage behind `small` (--set init_from=runs/small): 14 minutes on one busy CPU core.
+    """Second stage behind `small` (--set init_from=runs/small): 11 minutes on one busy CPU core.
 
-    Motion rose from 0.63 to 0.84 of the real clips', for 1 dB of PSNR; Gram distances did not fall. With all
-    skips, and with a critic that only supplies the features: the paper's choices need far more steps before
-    the second stage shows what the first has made.
+    Motion rose from 0.63 to 0.92 of the real clips', for 1.3 dB of PSNR. Gram distances are 13 and 3 % below
+    those without ranking, but not below the first stage's. With all skips, and with a critic that only
+    supplies the features: the paper's choices need far more steps before the second stage shows what the
+    first has made. The ranking is ours, because the paper's was lowered by fleeing from the first stage.
     """
     base = small()
     config = replace(
@@ -130,8 +135,9 @@ def refine() -> Preset[Config]:
         stage="refine",
         content_weight=200.0,
         refine_skips="all",
+        ranking_form="nearing",
+        ranking_weight=30.0,
         ranking_critic=False,
-        ranking_weight=0.1,
     )
     return replace(base, config=config, settings=replace(base.settings, steps=1000))
 

@@ -7,11 +7,15 @@ fp32, because the distances are sums over a million entries whose exponentials o
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kinema.losses.gram import gram
 from kinema.systems.md_gan.networks import Judged
+
+SMALLEST = 1e-12
+"""distance by which the ranking term divides"""
 
 
 class Ranking(NamedTuple):
@@ -30,14 +34,17 @@ def content(kind: str, made: Tensor, real: Tensor) -> Tensor:
     return F.l1_loss(made, real) if kind == "l1" else F.mse_loss(made, real)
 
 
-def ranking(kind: str, refined: Judged, real: Judged, base: Judged) -> dict[str, Ranking]:
+def ranking(kind: str, form: str, refined: Judged, real: Judged, base: Judged) -> dict[str, Ranking]:
     """The ranking term at the first and third convolution of the critic.
 
-    -log(e^-a / (e^-a + e^-b)) = softplus(a - b): the refined clip shall be nearer to the real one (a) than to
-    the one it comes from (b).
+    softplus, the paper's: -log(e^-a / (e^-a + e^-b)) = softplus(a - b), the refined clip shall be nearer to
+    the real one (a) than to the one it comes from (b). nearing, ours: -log((1/a) / (1/a + 1/c)) =
+    log(1 + a/c), it shall be nearer to the real one (a) than the one it comes from is (c). Distances have no
+    scale there, so a critic that maximises the term gains nothing by large features.
 
     Args:
         kind: "gram" or "features".
+        form: "softplus" or "nearing".
         refined: the critic on Y2.
         real: the critic on Y.
         base: the critic on Y1.
@@ -46,7 +53,11 @@ def ranking(kind: str, refined: Judged, real: Judged, base: Judged) -> dict[str,
     for layer in ("first", "third"):
         y2, y, y1 = (getattr(judged, layer) for judged in (refined, real, base))
         a, b = distance(kind, y2, y), distance(kind, y2, y1)  # (B)
-        out[layer] = Ranking(F.softplus(a - b).mean(), a.detach().mean(), b.detach().mean())
+        if form == "softplus":
+            loss = F.softplus(a - b)
+        else:
+            loss = torch.log1p(a / distance(kind, y1, y).clamp(min=SMALLEST))
+        out[layer] = Ranking(loss.mean(), a.detach().mean(), b.detach().mean())
     return out
 
 

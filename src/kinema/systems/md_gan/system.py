@@ -118,7 +118,8 @@ class MDGAN(System):
         judged, truth = self.critic(made), self.critic(real)
         if self.config.stage == "base" or self.config.ranking == "none":
             return judged, truth, {}
-        return judged, truth, ranking(self.config.ranking, judged, truth, self.critic(source))
+        c, base = self.config, self.critic(source)
+        return judged, truth, ranking(c.ranking, c.ranking_form, judged, truth, base)
 
     def critic_terms(self, judged: Judged, truth: Judged, ranks: dict[str, Ranking]) -> dict[str, Tensor]:
         """Terms of L_D: the adversarial ones, and the ranking that the critic maximises."""
