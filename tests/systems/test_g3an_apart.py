@@ -1,6 +1,5 @@
 """G3AN's codes kept apart: which clips share what, what is seen of them, and the contrastive loss."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from kinema.core.config import RunSettings
 from kinema.core.system import Progress
 from kinema.data import MovingShapes
 from kinema.engine import train
-from kinema.systems.g3an.apart import DRAWS, MotionEncoder, PairCritic, alike, pairs, shared
+from kinema.systems.g3an.apart import DRAWS, STEPS, WEIGHT, LookCritic, looks, motions, partner, shared
 from kinema.systems.g3an.config import PRESETS
 from kinema.systems.g3an.system import G3AN
 
@@ -32,42 +31,27 @@ def test_every_code_occurs_twice_and_no_two_clips_share_both() -> None:
     assert all(a == b or c == d for a, b, c, d in zip(look, look[1:], motion, motion[1:], strict=False))
 
 
-def test_the_loss_is_that_of_the_paper() -> None:
-    torch.manual_seed(0)
-    views = [torch.nn.functional.normalize(torch.randn(3, 5)) for _ in range(2)]
-    kind = [0, 1, 0] * 2
-    z = torch.cat(views).tolist()
-    dots = [[sum(a * b for a, b in zip(x, y, strict=True)) / 0.1 for y in z] for x in z]
-    total = 0.0
-    for i, row in enumerate(dots):
-        mass = sum(math.exp(d) for j, d in enumerate(row) if j != i)
-        own = [-math.log(math.exp(d) / mass) for j, d in enumerate(row) if j != i and kind[j] == kind[i]]
-        total += sum(own) / len(own)
-    assert alike(views, torch.tensor([0, 1, 0])).item() == pytest.approx(total / 6, rel=1e-5)
+def test_a_partner_shares_the_code_and_a_clip_without_one_is_its_own() -> None:
+    for n in (2, 3, 5, 8):
+        for code in shared(n, torch.device("cpu")):
+            other = partner(code)
+            assert torch.equal(code[other], code)
+            alone = torch.tensor([(code == c).sum() == 1 for c in code])
+            assert torch.equal(other == torch.arange(n), alone)
 
 
-def test_a_view_without_a_second_of_its_kind_does_not_count() -> None:
-    z = torch.nn.functional.normalize(torch.randn(3, 5))
-    with_third, without = alike([z], torch.tensor([0, 0, 1])), alike([z[:2]], torch.tensor([0, 0]))
-    assert torch.isfinite(with_third)
-    assert without.item() == pytest.approx(0, abs=1e-6)
-
-
-def test_a_pair_is_of_one_real_clip_or_of_two_generated_ones_of_one_appearance() -> None:
+def test_a_pair_of_looks_is_a_frame_of_each_clip() -> None:
     clips = torch.arange(4.0).view(4, 1, 1, 1, 1) + torch.arange(16.0).view(1, 1, 16, 1, 1) / 100
     video = clips.expand(-1, 3, -1, 8, 8)  # clip i shows i + t / 100
-    times = torch.tensor([[0.0, 0.999]] * 4)
-    for generated, second in ((False, [0, 1, 2, 3]), (True, [1, 0, 3, 2])):
-        seen = pairs(video, times, generated)
-        assert seen.shape == (4, 6, 8, 8)
-        torch.testing.assert_close(seen[:, 0, 0, 0], torch.arange(4.0))
-        torch.testing.assert_close(seen[:, 3, 0, 0], torch.tensor(second) + 0.15)
-    assert pairs(video[:3], times[:3], True)[:, 3, 0, 0].floor().tolist() == [1, 0, 2]
+    seen = looks(video, torch.tensor([1, 0, 3, 2]), torch.tensor([[0.0, 0.999]] * 4))
+    assert seen.shape == (4, 6, 8, 8)
+    torch.testing.assert_close(seen[:, 0, 0, 0], torch.arange(4.0))
+    torch.testing.assert_close(seen[:, 3, 0, 0], torch.tensor([1.15, 0.15, 3.15, 2.15]))
 
 
-def test_pairs_are_judged_by_what_differs_wherever_it_is() -> None:
+def test_looks_are_judged_by_what_differs_wherever_it_is() -> None:
     torch.manual_seed(0)
-    critic = PairCritic(replace(CONFIG, critic_width=16))
+    critic = LookCritic(replace(CONFIG, critic_width=16))
     frame = torch.ones(1, 3, 32, 32)
     frame[:, 0, 8:16, 8:16] = -1
     same = critic(torch.cat([frame, frame], 1))
@@ -75,25 +59,50 @@ def test_pairs_are_judged_by_what_differs_wherever_it_is() -> None:
     assert not torch.allclose(critic(torch.cat([frame, frame[:, [1, 0, 2]]], 1)), same, atol=1e-2)
 
 
-def test_motions_do_not_see_colour_nor_much_of_shape_and_do_see_how_a_clip_moves() -> None:
-    torch.manual_seed(0)
-    encoder = MotionEncoder(replace(CONFIG, critic_width=16))
-    video, draws = DATA.batch([0, 1])["video"], chance(2, 1)[:, 0]
-    code = encoder(video, draws)
-    torch.testing.assert_close(code.norm(dim=1), torch.ones(2))
-    torch.testing.assert_close(encoder(video[:, [1, 2, 0]], draws), code)
-    assert not torch.allclose(encoder(video.flip(2), draws), code, atol=1e-2)
+def test_motions_show_what_changes_and_neither_colour_nor_what_stands_still() -> None:
+    video, itself = DATA.batch([0, 1])["video"], torch.arange(2)
+    draws = chance(2, 2)
+    seen = motions(video, itself, draws)
+    assert seen.shape == (2, 2, 15, 4, 4)
+    torch.testing.assert_close(motions(video[:, [1, 2, 0]], itself, draws), seen)
+    assert not torch.allclose(motions(video.flip(2), itself, draws), seen, atol=1e-2)
+    assert motions(video[:, :, :1].expand_as(video), itself, draws).abs().max() == 0
+    middle = torch.full((2, 2, DRAWS), 0.5)  # neither moved nor stretched
+    torch.testing.assert_close(
+        motions(video, itself, middle)[:, 0].mean((1, 2, 3)), torch.ones(2), atol=0.15, rtol=0
+    )
+    torch.testing.assert_close(
+        motions(video, itself.flip(0), middle)[:, 1], motions(video, itself, middle)[[1, 0], 1]
+    )
 
 
-def test_critics_and_encoder_learn_from_their_clips_and_the_generator_from_both() -> None:
+def test_what_pairs_cost_the_generator_grows_with_the_steps() -> None:
     torch.manual_seed(0)
-    system = G3AN(G3AN.adapt(CONFIG, DATA))
-    progress = Progress(0, 100, 4, slice(0, 4), torch.Generator().manual_seed(0), torch.device("cpu"))
+    system = G3AN(CONFIG)
+    terms = {"video": torch.ones(()), "look": torch.ones(()), "motion": torch.ones(())}
+    for step, weight in ((0, 0), (STEPS // 2, WEIGHT / 2), (3 * STEPS, WEIGHT)):
+        g = torch.Generator()
+        found = system.weighted(terms, Progress(step, 10**4, 4, slice(0, 4), g, torch.device("cpu")))
+        assert {k: v.item() for k, v in found.items()} == pytest.approx(
+            {"video": 1, "look": weight, "motion": weight}
+        )
+
+
+def test_all_critics_teach_the_generator_which_makes_pairs_of_one_code() -> None:
+    torch.manual_seed(0)
+    system = G3AN(CONFIG)
+    g = torch.Generator().manual_seed(0)
+    progress = Progress(STEPS, 10**4, 4, slice(0, 4), g, torch.device("cpu"))
+    given: list[tuple[Tensor, ...]] = []
+    system.generator.register_forward_pre_hook(lambda m, inputs: given.append(inputs))
     (losses,) = system.step(DATA.batch(range(4)), progress)
     assert losses.keys() == system.players().keys()
+    za, zm, _ = given[0]
+    assert torch.equal(za[0], za[1])
+    assert torch.equal(zm[1], zm[2])
+    assert not torch.equal(za[1], za[2])
     made = list(system.generator.parameters())
-    assert not _reaches(losses["motions"]["real"], made)
-    for name in ("video", "image", "pair", "motion"):
+    for name in ("video", "image", "look", "motion"):
         assert _reaches(losses["generator"][name], made)
 
 

@@ -1,15 +1,16 @@
 """Codes kept apart: clips of one appearance code look alike, clips of one motion code move alike.
 
 Ours: in the paper nothing but the streams keeps the codes apart. In every batch each code occurs twice, in
-two clips that share nothing else.
+two clips that share nothing else, and two further critics judge pairs (as Donahue et al. 2018,
+arXiv:1705.07904, judge pairs of pictures), each by the difference of what it finds in either half:
 
-One look: a third critic sees how the features of two frames differ, wherever in the frames they are. The
-frames are of one real clip, or of two generated ones of one appearance code: these must be as alike as frames
-of one clip are. (Donahue et al. 2018, arXiv:1705.07904, judge pairs of pictures.)
+- one look: two frames of one real clip, or of two generated ones of one appearance code, wherever in the
+  frames a thing is;
+- one motion: two views of how much changes where in one real clip, or in two generated ones of one motion
+  code, too coarsely for shapes; moved and stretched by chance, so that place and scale tell nothing.
 
-One motion: an encoder learns from real clips alone what two views of a clip share, when all that it sees is
-how much changes where, too coarsely for shapes. Generated clips of one motion code must share it too. Both
-pay the contrastive loss of Khosla et al. 2020 (arXiv:2004.11362, L_out).
+So generated pairs have to be as alike as those of one real clip. What the generator pays for it grows over
+the first steps: a generator that cannot draw yet learns to draw less by it.
 """
 
 from itertools import pairwise
@@ -20,15 +21,14 @@ from torch import Tensor, nn
 
 from kinema.systems.g3an.config import Config
 
-WEIGHT = 0.1
-"""of the generator's contrastive term"""
-TEMPERATURE, ENCODER_LR = 0.1, 1e-3
+WEIGHT, STEPS = 0.3, 2000
+"""weight of the generator's terms, which it reaches after so many steps"""
 COARSE = 4
 """side of the frames in which a motion is seen"""
 ZOOM, SHIFT = 1.5, 0.3
-"""a motion is enlarged or reduced by up to ZOOM, and moved by up to SHIFT of the frame"""
+"""a motion is stretched by up to ZOOM either way, and moved by up to SHIFT of the frame"""
 DRAWS = 4
-"""uniform numbers that one view takes"""
+"""uniform numbers that one view of a motion takes"""
 
 
 def shared(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -40,75 +40,80 @@ def shared(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return place // 2, (place + 1) // 2 % ((n + 1) // 2)
 
 
-def pairs(video: Tensor, chance: Tensor, generated: bool) -> Tensor:
-    """Two frames of every clip, or one of it and one of the clip that shares its appearance.
+def partner(code: Tensor) -> Tensor:
+    """For each of n clips another one of the same code, or itself if there is none; codes (n) -> (n)."""
+    same = (code[:, None] == code).fill_diagonal_(False)
+    return torch.where(same.any(1), same.byte().argmax(1), torch.arange(len(code), device=code.device))
+
+
+def looks(video: Tensor, other: Tensor, times: Tensor) -> Tensor:
+    """A frame of each clip and one of the other clip.
 
     Args:
-        video: (B, C, T, S, S); generated ones share codes as `shared` says.
-        chance: (B, 2) in [0, 1), for the times of the frames.
-        generated: take the second frame from the other clip.
+        video: (B, C, T, S, S).
+        other: which clip (B).
+        times: (B, 2) in [0, 1).
 
     Returns:
         (B, 2 C, S, S)
     """
     place = torch.arange(len(video), device=video.device)
-    other = (place ^ 1).clamp(max=len(video) - 1) if generated else place
-    first, second = (chance * video.shape[2]).long().unbind(1)
+    first, second = (times * video.shape[2]).long().unbind(1)
     return torch.cat([video[place, :, first], video[other, :, second]], 1)
 
 
-class PairCritic(nn.Module):
-    """Are two frames of one clip? Judged by the difference of what is found anywhere in each."""
+def motions(video: Tensor, other: Tensor, chance: Tensor) -> Tensor:
+    """How much changes where in each clip and in the other one, each seen in its own way.
+
+    Args:
+        video: (B, C, T, S, S).
+        other: which clip (B).
+        chance: (B, 2, DRAWS) in [0, 1).
+
+    Returns:
+        (B, 2, T - 1, COARSE, COARSE), of mean 1 over the last three
+    """
+    change = video.float().mean(1).diff(dim=1).abs()
+    coarse = F.adaptive_avg_pool2d(change, COARSE)
+    coarse = coarse / (coarse.mean((1, 2, 3), keepdim=True) + 1e-3)
+    return torch.stack([moved(coarse, chance[:, 0]), moved(coarse[other], chance[:, 1])], 1)
+
+
+class LookCritic(nn.Module):
+    """Are two frames of one clip?"""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         c, w = config.channels, config.critic_width
         self.features = _convolutions(nn.Conv2d, [c, w, 2 * w, 4 * w], 2)
-        self.head = nn.Sequential(nn.Linear(8 * w, 4 * w), nn.LeakyReLU(0.2), nn.Linear(4 * w, 1))
+        self.head = _head(8 * w)
 
     def forward(self, frames: Tensor, label: Tensor | None = None) -> Tensor:
-        """Pairs (B, 2 C, S, S) -> logits (B,); there are no classes."""
+        """Pairs (B, 2 C, S, S) -> logits (B,); classes are not heard."""
         del label
-        both = torch.cat(frames.chunk(2, 1))
-        maps = self.features(both)
+        maps = self.features(torch.cat(frames.chunk(2, 1)))
         found = torch.cat([maps.amax((2, 3)), maps.mean((2, 3))], 1)
-        first, second = found.chunk(2)
-        return self.head((first - second).abs()).float().flatten()
+        return _difference(self.head, found)
 
 
-class MotionEncoder(nn.Module):
-    """What moves how in a clip, as a point on a sphere."""
+class MotionCritic(nn.Module):
+    """Do two clips move alike?"""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        widths = [1, *(config.critic_width << i for i in range(3))]
-        self.net = _convolutions(nn.Conv3d, widths, (2, 1, 1))
+        w = config.critic_width
+        self.features = _convolutions(nn.Conv3d, [1, w, 2 * w, 2 * w], (2, 1, 1))
+        times = config.frames - 1
+        for _ in range(3):
+            times = (times + 1) // 2
+        self.head = _head(2 * times * 2 * w)
 
-    def forward(self, video: Tensor, chance: Tensor) -> Tensor:
-        """Clips (B, C, T, S, S), chance (B, DRAWS) -> (B, D) of length 1."""
-        change = video.float().mean(1).diff(dim=1).abs()  # (B, T - 1, S, S)
-        coarse = moved(F.adaptive_avg_pool2d(change, COARSE), chance)
-        coarse = coarse / (coarse.mean((1, 2, 3), keepdim=True) + 1e-3)
-        return F.normalize(self.net(coarse[:, None]).mean((3, 4)).flatten(1).float())
-
-    def of_real(self, video: Tensor, chance: Tensor) -> Tensor:
-        """What the encoder pays: each clip is a kind of its own; chance (B, 2, DRAWS)."""
-        kind = torch.arange(len(video), device=video.device)
-        return alike([self(video, draw) for draw in chance.unbind(1)], kind)
-
-    def of_generated(self, video: Tensor, chance: Tensor) -> Tensor:
-        """What the generator pays: clips of one motion code are of one kind; chance (B, DRAWS)."""
-        return WEIGHT * alike([self(video, chance)], shared(len(video), video.device)[1])
-
-
-def alike(views: list[Tensor], kind: Tensor) -> Tensor:
-    """-log of what a view of one's own kind weighs among all views; views (B, D) each, kind (B)."""
-    code, kind = torch.cat(views), kind.repeat(len(views))
-    itself = torch.eye(len(code), dtype=torch.bool, device=code.device)
-    same = (kind[:, None] == kind) & ~itself
-    log_share = (code @ code.T / TEMPERATURE).masked_fill(itself, -torch.inf).log_softmax(1)
-    have = same.any(1)
-    return -(log_share.masked_fill(~same, 0).sum(1)[have] / same.sum(1)[have]).mean()
+    def forward(self, changes: Tensor, label: Tensor | None = None) -> Tensor:
+        """Pairs (B, 2, T - 1, COARSE, COARSE) -> logits (B,); classes are not heard."""
+        del label
+        maps = self.features(torch.cat(changes.chunk(2, 1)))  # (2 B, C, T / 8, COARSE, COARSE)
+        found = torch.cat([maps.amax((3, 4)), maps.mean((3, 4))], 1).flatten(1)
+        return _difference(self.head, found)
 
 
 def moved(x: Tensor, chance: Tensor) -> Tensor:
@@ -118,6 +123,17 @@ def moved(x: Tensor, chance: Tensor) -> Tensor:
     matrix = torch.cat([torch.diag_embed(scale), shift[:, :, None]], 2).float()
     grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
     return F.grid_sample(x.float(), grid, padding_mode="border", align_corners=False)
+
+
+def _difference(head: nn.Module, found: Tensor) -> Tensor:
+    """Features (2 B, D), the first halves of B pairs and then the second -> logits (B,)."""
+    first, second = found.chunk(2)
+    logits: Tensor = head((first - second).abs())
+    return logits.float().flatten()
+
+
+def _head(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
 
 
 def _convolutions(

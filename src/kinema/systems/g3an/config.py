@@ -74,7 +74,7 @@ class Config:
     augment: tuple[str, ...] = ()
     """what the critics see is changed by these, alike in all frames of a clip: colour, translation, cutout"""
     apart: bool = False
-    """a further critic and an encoder keep the codes apart (ours), see apart.py"""
+    """two further critics keep the codes apart (ours), see apart.py"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critics, then generator on the same clips (paper), or all from one forward pass"""
 

@@ -25,8 +25,8 @@ from kinema.core.system import Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
+from kinema.systems.g3an import apart
 from kinema.systems.g3an import config as settings
-from kinema.systems.g3an.apart import DRAWS, ENCODER_LR, MotionEncoder, PairCritic, pairs, shared
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
 
@@ -49,8 +49,7 @@ class G3AN(System):
         wanted = list(kinds) if config.critics == "both" else [config.critics]
         self.critics = nn.ModuleDict({name: kinds[name](config) for name in wanted})
         if config.apart:
-            self.critics["pair"] = PairCritic(config)
-            self.motions = MotionEncoder(config)
+            self.critics.update({"look": apart.LookCritic(config), "motion": apart.MotionCritic(config)})
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -58,11 +57,9 @@ class G3AN(System):
         return replace(config, classes=tuple(data.captions)) if config.conditional else config
 
     def players(self) -> dict[str, Player]:
-        """`motions`, the critics (those there are) and `generator`, each with its own optimiser."""
-        c = self.config
+        """The critics that there are and `generator`, each with its own optimiser."""
         critics = {f"{name}_critic": critic for name, critic in self.critics.items()}
-        apart = {"motions": Player([self.motions], ENCODER_LR, c.betas)} if c.apart else {}
-        return {**apart, **adversaries(c, critics, self.generator)}
+        return adversaries(self.config, critics, self.generator)
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """Critics, then the generator on the same clips; or all at once."""
@@ -70,40 +67,48 @@ class G3AN(System):
         codes = progress.randn(c.appearance), progress.randn(c.motion, time_steps(c.frames))
         label = self.one_hot(batch["caption"]) if c.conditional else None
         if c.apart:
-            looks, motions = shared(len(codes[0]), self.device)
-            codes = codes[0][looks], codes[1][motions]
+            kinds = apart.shared(len(codes[0]), self.device)
+            codes = codes[0][kinds[0]], codes[1][kinds[1]]
         # One window and one frame for the whole batch, others for the generated clips: so the paper.
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
-        times = progress.rand(2, 2).unbind(1) if c.apart else (None, None)
-        real, game = self.views(batch["video"], chance[0], times[0], False), Game(c, progress)
+        draws = [progress.rand(2, 1 + apart.DRAWS) if c.apart else None for _ in range(2)]
+        real, game = self.views(batch["video"], chance[0], draws[0], generated=False), Game(c, progress)
         judges: dict[str, Judge] = {k: partial(critic, label=label) for k, critic in self.critics.items()}
-        encoder: Losses = {}
-        if c.apart:
-            encoder["motions"] = {"real": self.motions.of_real(batch["video"], progress.rand(2, DRAWS))}
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
-                fake = self.views(self.generator(*codes, label), chance[1], times[1], True)
-            yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges} | encoder
+                fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
+            yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges}
             video = self.generator(*codes, label)  # the same clips, their graph made anew
-            fake = self.views(video, chance[1], times[1], True)
-            critics, made = {}, {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}
+            fake = self.views(video, chance[1], draws[1], generated=True)
+            made = {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}
+            yield {"generator": self.weighted(made, progress)}
         else:
-            video = self.generator(*codes, label)
-            fake = self.views(video, chance[1], times[1], True)
+            fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
             both = {k: game.both(judges[k], real[k], fake[k]) for k in judges}
-            critics = {f"{k}_critic": terms for k, (terms, _) in both.items()} | encoder
+            critics = {f"{k}_critic": terms for k, (terms, _) in both.items()}
             made = {k: fool for k, (_, fool) in both.items()}
-        if c.apart:
-            made["motion"] = self.motions.of_generated(video, progress.rand(DRAWS))
-        yield critics | {"generator": made}
+            yield critics | {"generator": self.weighted(made, progress)}
 
     def views(
-        self, video: Tensor, chance: Sequence[float], times: Tensor | None, generated: bool
+        self, video: Tensor, chance: Sequence[float], draws: Tensor | None, *, generated: bool
     ) -> dict[str, Tensor]:
-        """What each critic sees of clips (B, C, T, S, S), see `look`; and `pairs` where there are times."""
+        """What each critic sees of clips (B, C, T, S, S); draws (B, 2, 1 + DRAWS) are for pairs, if any."""
         seen = look(video, chance)
-        return seen if times is None else seen | {"pair": pairs(video, times, generated)}
+        if draws is None:
+            return seen
+        itself = torch.arange(len(video), device=video.device)
+        others = [itself, itself]  # the second half of a pair is of the same clip
+        if generated:
+            others = [apart.partner(code) for code in apart.shared(len(video), video.device)]
+        seen["look"] = apart.looks(video, others[0], draws[..., 0])
+        seen["motion"] = apart.motions(video, others[1], draws[..., 1:])
+        return seen
+
+    def weighted(self, terms: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        """The generator's terms, those of pairs by their weight at this step."""
+        weight = apart.WEIGHT * min(1.0, progress.step / apart.STEPS)
+        return {k: weight * term if k in ("look", "motion") else term for k, term in terms.items()}
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
