@@ -169,6 +169,7 @@ def test_critics_without_spectral_norm_pass_on_what_they_are_given() -> None:
     "changes",
     [
         {"spatial_stream": False},
+        {"video_code": "motion", "temporal_mean": False, "apart": True},
         {"temporal_stream": False},
         {"spatial_stream": False, "temporal_stream": False, "attention": None},
         {"mode": "2p1d"},
@@ -202,7 +203,8 @@ def test_every_variant_builds_and_learns_from_one_step(changes: dict[str, Any]) 
             assert sum(bool(g.abs().sum() > 0) for g in gradients) > len(parameters) / 2
             seen.add(player)
     critics = {"both": {"video_critic", "image_critic"}, "video": {"video_critic"}, "image": {"image_critic"}}
-    assert seen == {"generator"} | critics[c.critics]
+    pairs = {"look_critic", "motion_critic"} if c.apart else set()
+    assert seen == {"generator"} | critics[c.critics] | pairs
 
 
 def test_streams_that_are_left_out_are_not_there() -> None:
@@ -504,6 +506,7 @@ def test_classes_must_be_known_ones(request_: Request, says: str) -> None:
         ({"loss": "r3gan"}, "needs critics without spectral norm: critic_norm=none, not spectral"),
         ({"loss": "r3gan", "critic_norm": "none", "r1": 1.0}, "penalties of its own"),
         ({"augment": ("color",)}, "augment is some of"),
+        ({"video_code": "motion", "spatial_stream": False}, "needs the spatial stream"),
         ({"apart": True, "conditional": True, "classes": ("a",)}, "apart=true needs codes without classes"),
     ],
 )

@@ -40,6 +40,9 @@ class Config:
     """the stream G_S that makes what does not move"""
     temporal_stream: bool = True
     """the stream G_T that makes what has no place"""
+    video_code: Literal["both", "motion"] = "both"
+    """what the first block of G_V is given: both codes, or the motion code alone (ours), so that the first
+    layout in space and time does not depend on the appearance"""
     temporal_mean: bool = True
     """False (ours): of G_T only what changes over time is added, not its mean, so that G_T cannot say what
     stays the same"""

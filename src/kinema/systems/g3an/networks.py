@@ -129,7 +129,8 @@ class Generator(nn.Module):
         code = config.class_code if config.conditional else 0
         self.label = nn.Linear(len(config.classes), code, bias=False) if config.conditional else None
         a, m = config.appearance + code, config.motion + code
-        ins, streams = (a, a + m, m), 1 + config.spatial_stream
+        self.both = config.video_code == "both"
+        ins, streams = (a, a + m if self.both else m, m), 1 + config.spatial_stream
         for block in range(1, self.blocks + 1):
             outs = width_of(config, block)
             t = (4, 1, 0) if block == 1 else (4, 2, 1) if block <= 3 else (1, 1, 0)
@@ -148,7 +149,7 @@ class Generator(nn.Module):
             za = torch.cat([za, code], 1)
             zm = torch.cat([zm, code[:, :, None].expand(-1, -1, zm.shape[2])], 1)
         s, t = za[:, :, None, None, None], zm[..., None, None]
-        v: Parts = (s, t)
+        v: Parts = (s, t) if self.both else (t,)
         for block in range(1, self.blocks + 1):
             s, v, t = self.get_submodule(f"block{block}")(s, v, t)
             if block == self.attention:

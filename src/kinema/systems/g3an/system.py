@@ -236,6 +236,8 @@ def _check(config: settings.Config) -> None:
     not_negative(config, "lr", "critic_lr")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
+    if config.video_code == "motion" and not config.spatial_stream:
+        raise UsageError("video_code=motion needs the spatial stream: nothing else hears the appearance.")
     if config.apart and config.conditional:
         raise UsageError("apart=true needs codes without classes: conditional=false.")
     check(config)
