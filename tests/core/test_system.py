@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+import pytest
 import torch
 from torch import nn
 
+from kinema.core.errors import UsageError
 from kinema.core.system import Player, System, adversaries
 
 
@@ -35,3 +37,18 @@ def test_critics_have_a_rate_of_their_own_and_the_generator_an_average() -> None
     assert adversaries(Settings(), critics, generator) == made
     made |= {name: replace(made[name], lr=2e-3) for name in critics}
     assert adversaries(Settings(critic_lr=2e-3), critics, generator) == made
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"decay_from": -1.0}, "decay_from is a fraction of the run"),
+        ({"decay_from": float("nan")}, "not nan"),
+        ({"decay_from": 7.0}, "not 7"),
+        ({"ema_halflife_images": 0.0}, "ema_halflife_images is more than 0"),
+        ({"ema_halflife_images": -5.0}, "not -5"),
+    ],
+)
+def test_a_player_is_not_told_what_would_do_nothing(setting: dict[str, float], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Player([nn.Linear(1, 1)], 1e-3, **setting)  # type: ignore[arg-type]

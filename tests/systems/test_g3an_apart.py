@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kinema.core.config import RunSettings
+from kinema.core.errors import UsageError
 from kinema.core.system import Progress
 from kinema.data import MovingShapes
 from kinema.engine import train
@@ -104,6 +105,13 @@ def test_all_critics_teach_the_generator_which_makes_pairs_of_one_code() -> None
     made = list(system.generator.parameters())
     for name in ("video", "image", "look", "motion"):
         assert _reaches(losses["generator"][name], made)
+
+
+@pytest.mark.parametrize("clips", [1, 3])
+def test_pieces_too_small_for_pairs_are_refused(clips: int) -> None:
+    progress = Progress(0, 100, clips, slice(0, clips), torch.Generator(), torch.device("cpu"))
+    with pytest.raises(UsageError, match=f"at least 4 clips, not of {clips}"):
+        next(G3AN(CONFIG).step(DATA.batch(range(clips)), progress))
 
 
 def _reaches(term: Tensor, parameters: list[Any]) -> bool:

@@ -44,6 +44,11 @@ def at(step: int, rows: slice = slice(0, 4)) -> Progress:
     return Progress(step, 100, 4, rows, torch.Generator().manual_seed(step), torch.device("cpu"))
 
 
+def test_a_piece_of_one_clip_is_refused() -> None:
+    with pytest.raises(UsageError, match="at least 2 clips"):
+        next(TGAN(PRESETS["tiny"]().config).step(DATA.batch([0]), at(0, slice(0, 1))))
+
+
 def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 

@@ -162,6 +162,8 @@ def check_ending(out: Path) -> None:
 
 def check_fits(out: Path | None, clips: int, shape: Any) -> None:
     """Find out before the long work whether one file holds so many clips of the weights' shape."""
+    if clips < 2:
+        return  # one fits; that there are none, the system says itself
     from kinema.media import check_sheet
 
     check_sheet(out or Path("clips.mp4"), clips, shape.frames, shape.size, shape.size)

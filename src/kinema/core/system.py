@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from kinema.core.errors import UsageError
 from kinema.core.results import Result
 
 Losses = dict[str, dict[str, Tensor]]
@@ -35,6 +36,14 @@ class Player:
     """half-life of the moving average of the weights, in images seen; None keeps none"""
     decay_from: float | None = None
     """fraction of the run after which the learning rate falls linearly to zero; None keeps it constant"""
+
+    def __post_init__(self) -> None:
+        """Refuse what would silently do nothing."""
+        if self.decay_from is not None and not 0 <= self.decay_from <= 1:
+            raise UsageError(f"decay_from is a fraction of the run, 0 to 1, or none, not {self.decay_from}.")
+        half = self.ema_halflife_images
+        if half is not None and not 0 < half < float("inf"):
+            raise UsageError(f"ema_halflife_images is more than 0, or none, not {half}.")
 
     def parameters(self) -> list[nn.Parameter]:
         """All trainable parameters, in a fixed order, each once."""

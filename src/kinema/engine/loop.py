@@ -14,7 +14,7 @@ import torch
 
 from kinema.core import results
 from kinema.core.config import RunSettings, at_least_one, to_dict
-from kinema.core.errors import Diverged, Stopped, UsageError, check_seed
+from kinema.core.errors import Diverged, MediaError, Stopped, UsageError, check_seed
 from kinema.core.files import alone
 from kinema.core.system import System
 from kinema.engine import state
@@ -231,7 +231,7 @@ class Run:
         suffix = ".png" if isinstance(result, results.Image) else ".gif"
         try:
             result.save(self.folder / "previews" / f"{step:07d}{suffix}")
-        except ImportError as error:  # training needs no decoders, pictures do
+        except (ImportError, MediaError) as error:  # no decoders, or more frames a second than a GIF shows
             self.log.say(f"no preview: {error}")
         for warning in self.health.preview(result, self.shown):
             self.log.note(step, warning)

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from kinema.core.errors import UsageError, check_seed, nearest
 from kinema.core.results import Pixels
 
+LONGEST = 1000
+"""frames of a clip that may be asked for"""
+
 
 def clip_seed(seed: int, index: int) -> int:
     """The seed of clip `index` of a request: far apart for neighbouring request seeds."""

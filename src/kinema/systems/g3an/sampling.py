@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kinema.core.errors import UsageError, check_seed, nearest
-from kinema.nn.sampling import clip_seed
+from kinema.nn.sampling import LONGEST, clip_seed
 from kinema.systems.g3an.config import Config, Request
 
 
@@ -90,8 +90,10 @@ def time_steps(frames: int) -> int:
 
 def check_frames(frames: int) -> None:
     """Refuse a number of frames that the generator cannot make."""
-    if frames < 16 or frames % 4:
-        raise UsageError(f"a clip has 16, 20, 24, 28, 32, … frames (4 (t + 3)), not {frames}.")
+    if not 16 <= frames <= LONGEST or frames % 4:
+        raise UsageError(
+            f"a clip has 16, 20, 24, 28, 32, … frames (4 (t + 3)) up to {LONGEST}, not {frames}."
+        )
 
 
 def _check(request: Request, config: Config) -> None:

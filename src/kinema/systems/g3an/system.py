@@ -67,6 +67,9 @@ class G3AN(System):
         codes = progress.randn(c.appearance), progress.randn(c.motion, time_steps(c.frames))
         label = self.one_hot(batch["caption"]) if c.conditional else None
         if c.apart:
+            if len(codes[0]) < 4:
+                what = f"not of {len(codes[0])}: choose a larger batch or micro_batch"
+                raise UsageError(f"apart=true makes pairs within pieces of at least 4 clips, {what}.")
             kinds = apart.shared(len(codes[0]), self.device)
             codes = codes[0][kinds[0]], codes[1][kinds[1]]
         # One window and one frame for the whole batch, others for the generated clips: so the paper.
@@ -238,6 +241,10 @@ def _check(config: settings.Config) -> None:
         raise UsageError("a conditional system needs classes: captions in its training data.")
     if config.video_code == "motion" and not config.spatial_stream:
         raise UsageError("video_code=motion needs the spatial stream: nothing else hears the appearance.")
+    if config.apart and config.augment:
+        raise UsageError(
+            "apart=true does not go with augment, which would change both halves of a pair as one."
+        )
     if config.apart and config.conditional:
         raise UsageError("apart=true needs codes without classes: conditional=false.")
     check(config)

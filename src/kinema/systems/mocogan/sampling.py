@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kinema.core.errors import UsageError, check_seed, nearest
-from kinema.nn.sampling import clip_seed
+from kinema.nn.sampling import LONGEST, clip_seed
 from kinema.systems.mocogan.config import Config, Request
 
 
@@ -74,8 +74,8 @@ def _check(request: Request, config: Config) -> None:
         raise UsageError(f"n={request.n} does not go with grid, which says by itself how many clips.")
     if request.grid and min(request.grid) < 1:
         raise UsageError(f"a grid has at least 1 content and 1 motion, not {request.grid}.")
-    if request.frames is not None and request.frames < 1:
-        raise UsageError(f"a clip has at least 1 frame, not {request.frames}.")
+    if request.frames is not None and not 1 <= request.frames <= LONGEST:
+        raise UsageError(f"a clip has 1 to {LONGEST} frames, not {request.frames}.")
     check_seed(request.seed)
     if request.label is None:
         return

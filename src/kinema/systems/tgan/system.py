@@ -51,6 +51,10 @@ class TGAN(System):
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
         real, game = batch["video"], Game(self.config, progress, OBJECTIVES)
+        if len(real) < 2:  # the batch norm of z0 has one value a clip
+            raise UsageError(
+                "TGAN learns from pieces of at least 2 clips: choose a larger batch or micro_batch."
+            )
         if self.config.updates == "alternating":
             with torch.no_grad():
                 fake = self.generator(self.noise(progress))
