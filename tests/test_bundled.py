@@ -1,5 +1,9 @@
 """The weights that ship: whole, of a recorded clean commit, and for the networks of this version."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import kinema
@@ -24,3 +28,12 @@ def test_every_system_has_one_first_choice() -> None:
     found = [weights.read_about(folder) for folder in weights.bundled().values()]
     chosen = sorted(about["system"] for about in found if about["default"])
     assert chosen == sorted({about["system"] for about in found})
+
+
+@pytest.mark.parametrize("n", ["0", "-2"])
+def test_no_clips_at_all_get_the_sentence_of_the_system(n: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kinema", "run", "g3an", "--n", n, "--out", str(tmp_path / "x.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "n is at least 1" in done.stderr
+    assert "Traceback" not in done.stderr
