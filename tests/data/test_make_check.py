@@ -62,12 +62,16 @@ def test_make_refuses_to_mix_sets_and_unknown_requests(tmp_path: Path) -> None:
 
 
 def test_a_good_folder_passes_with_its_counts(folder: Folder) -> None:
-    report = check(folder(5), size=32)
+    clips = folder(5)
+    report = check(clips, size=32)
     assert report.ok
     assert (report.clips, report.captions, report.words) == (5, 5, 8)
     assert (report.sizes, report.lengths, report.problems) == ({"32x32": 5}, {16: 5}, [])
     assert any("5 clips are few" in line for line in report.advice)
     assert any("words occur once" in line for line in report.advice)
+    unread = check(clips, captions=False)  # for systems that read none
+    assert (unread.captions, unread.words) == (0, 0)
+    assert not any("words" in line for line in unread.advice)
 
 
 def test_everything_wrong_is_listed_at_once(folder: Folder, clip: Clip) -> None:

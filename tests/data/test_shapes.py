@@ -121,7 +121,7 @@ def test_wrong_settings_are_refused(tmp_path) -> None:
         MovingShapes(channels=4)
     with pytest.raises(UsageError, match="at least 8 and a frame, not 4 and 16"):
         MovingShapes(size=4)
-    for name in ("shapes:holdout", "shapes:0", "shapes:-5"):
+    for name in ("shapes:holdout", "shapes:0", "shapes:-5", "shapes:10000000000"):
         with pytest.raises(UsageError, match=f"'{name}': .* how many clips to train on, as in shapes:500"):
             open_clips(name)
     with pytest.raises(UsageError, match="'shapes:5' and 2 are two numbers of clips; leave ':5' out"):

@@ -155,5 +155,8 @@ def test_examples_are_requests_that_run(name: str, tmp_path: Path) -> None:
     found = system.examples(clips().captions[:1], clips)
     assert found
     for i, wanted in enumerate(found.values()):
-        made = system.run(system.Request(**with_files(wanted, tmp_path / str(i))))
+        request = system.Request(**with_files(wanted, tmp_path / str(i)))
+        made = system.run(request)
         assert isinstance(made, Video | Batch)
+        batch = made if isinstance(made, Batch) else Batch([made])
+        assert system.extent(request) == (*batch.even().shape[:4], batch.columns)  # known beforehand

@@ -447,7 +447,7 @@ def test_an_exported_network_runs_and_says_which_lengths_it_cannot_make(tmp_path
     exported = attach_onnx(build(conditional=True).eval(), tmp_path)
     for one, other in zip(exported.run(request), wanted, strict=True):
         assert np.abs(one.frames.astype(int) - other.frames).max() <= 1
-    with pytest.raises(UsageError, match=r"does not take this request .*motion.*load the run"):
+    with pytest.raises(UsageError, match=r"takes motion of .*, not of .*load the run"):
         exported.run(replace(request, frames=32))
 
 
@@ -478,7 +478,7 @@ def test_wrong_requests_get_one_clear_sentence(request_: Request, says: str) -> 
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (Request(), "label is a class, none was given; nearest: "),
+        (Request(), "label is a class, none was given; known: "),
         (
             Request(label="the red disc grows"),
             "not 'the red disc grows'; nearest: the red disc grows and shrinks",

@@ -104,15 +104,21 @@ def test_pasting_adds_the_change_and_nothing_else() -> None:
     np.testing.assert_array_equal(to_uint8(exact)[0], same)
 
 
-def test_several_photos_and_folders(weights: Path, photo: Path, tmp_path: Path) -> None:
+def test_several_photos_and_folders(
+    weights: Path, photo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "many").mkdir()
     for k, shape in enumerate(((20, 30, 3), (64, 64, 3))):
         Image(np.full(shape, 40 * k, np.uint8)).save(tmp_path / "many" / f"{k}.jpg")
     (tmp_path / "many" / "notes.txt").write_text("not a photo")
+    (tmp_path / "many" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     loaded = kinema.load(weights)
-    made = loaded.run(image=(str(photo), str(tmp_path / "many")))
+    with caplog.at_level("WARNING", "kinema"):
+        made = loaded.run(image=(str(photo), str(tmp_path / "many"), str(photo)))
+    assert "skipped" in caplog.text
+    assert "broken.png" in caplog.text
     assert isinstance(made, Batch)
-    assert [v.frames.shape[1:3] for v in made] == [(55, 117), (20, 30), (64, 64)]
+    assert [v.frames.shape[1:3] for v in made] == [(55, 117), (20, 30), (64, 64), (55, 117)]
     np.testing.assert_array_equal(made[0].frames, loaded.run(image=str(photo)).frames)
     made.save(tmp_path / "sheet.gif")
     assert read_video(tmp_path / "sheet.gif").frames.shape[0] == 16

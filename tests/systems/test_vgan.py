@@ -289,7 +289,7 @@ def test_an_exported_network_makes_clips_and_their_parts(tmp_path: Path) -> None
         (Request(seed=-1), {}, "seed is a number from 0"),
         (Request(label="smile"), {}, "trained without classes"),
         (Request(part="mask"), {"streams": "one"}, "one stream, so there is no mask"),
-        (Request(), {"conditional": True}, "label is a class, none was given; nearest: "),
+        (Request(), {"conditional": True}, "label is a class, none was given; known: "),
         (Request(label="the red disc grows"), {"conditional": True}, "nearest: the red disc grows and"),
     ],
 )

@@ -99,9 +99,7 @@ def _dispatch(args: list[str]) -> int:
         print(f"kinema {__version__}")
         return 0
     if args[0] not in VERBS:
-        raise UsageError(
-            f"there is no verb '{args[0]}'; nearest: {nearest(args[0], VERBS)}. See `kinema --help`."
-        )
+        raise UsageError(f"there is no verb '{args[0]}'; {nearest(args[0], VERBS)}. See `kinema --help`.")
     module, _, function = VERBS[args[0]].where.partition(":")
     verb: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
     return verb(args[1:])

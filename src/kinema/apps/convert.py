@@ -41,9 +41,7 @@ def main(args: list[str]) -> int:
     flags = options.parse(Options, args, "convert")
     layouts = load_layouts(flags.name)
     if flags.layout is not None and flags.layout not in layouts:
-        raise UsageError(
-            f"{flags.name} has no layout '{flags.layout}'; nearest: {nearest(flags.layout, layouts)}."
-        )
+        raise UsageError(f"{flags.name} has no layout '{flags.layout}'; {nearest(flags.layout, layouts)}.")
     check_writable(flags.out, folder=True)
     if flags.out.exists() and any(flags.out.iterdir()):
         raise DataError(f"{flags.out} is not empty; name a new folder for the imported weights.")

@@ -87,9 +87,7 @@ def main(args: list[str]) -> int:
         return 0
     word, rest = options.first_word(args, "make, check or cut", "data check DIR --for tgans-c")
     if word not in parts:
-        raise UsageError(
-            f"kinema data has {', '.join(parts)}, not '{word}'; nearest: {nearest(word, parts)}."
-        )
+        raise UsageError(f"kinema data has {', '.join(parts)}, not '{word}'; {nearest(word, parts)}.")
     kind, function = parts[word]
     return function(options.parse(kind, rest, f"data {word}"))
 
@@ -139,7 +137,8 @@ def in_words(flags: Any, preset: str, report: Any) -> str:
     """The findings as lines of text."""
     verdict = "ready for" if report.ok else "not usable for"
     lines = [f"{flags.folder}: {verdict} {flags.system}, preset {preset}"]
-    lines.append(f"  {report.clips} usable clips, {report.captions} different captions, {report.words} words")
+    texts = f", {report.captions} different captions, {report.words} words" if report.captions else ""
+    lines.append(f"  {report.clips} usable clips{texts}")
     for what, counts in (("sizes", report.sizes), ("frames", report.lengths)):
         lines.append(
             f"  {what}: " + ", ".join(f"{key} ({count} clips)" for key, count in list(counts.items())[:8])

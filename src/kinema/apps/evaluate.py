@@ -170,7 +170,7 @@ def scores(runs: Sequence[Loaded], data: Any, flags: Options) -> list[Any]:
     names = flags.metrics or common
     for name in names:
         if name not in METRICS:
-            raise UsageError(f"no metric is called '{name}'; nearest: {nearest(name, METRICS)}.")
+            raise UsageError(f"no metric is called '{name}'; {nearest(name, METRICS)}.")
     rows: list[Any] = []
     for name in names:
         module, _, function = METRICS[name].partition(":")

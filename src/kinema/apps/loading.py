@@ -184,7 +184,7 @@ def make_request(kind: type[Any], values: dict[str, Any]) -> Any:
     hints = typing.get_type_hints(kind)
     for key in values:
         if key not in fields:
-            raise UsageError(f"a request has no field '{key}'; nearest: {nearest(key, fields)}.")
+            raise UsageError(f"a request has no field '{key}'; {nearest(key, fields)}.")
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:

@@ -92,11 +92,20 @@ def attach_onnx(system: Any, folder: Path) -> Any:
         try:
             made = [torch.from_numpy(array) for array in model.run(None, feeds)]
         except Exception as error:  # onnxruntime's errors have no common class
-            what = str(error).splitlines()[0]
-            raise UsageError(
-                f"the exported network does not take this request ({what}); load the run it is of."
-            ) from None
+            raise UsageError(_misfit(feeds, model) or f"the exported network failed: {error}") from None
         return made[0] if len(made) == 1 else tuple(made)
 
     module.forward = forward
     return system
+
+
+def _misfit(feeds: dict[str, Any], model: Any) -> str:
+    """Which input has sizes that the exported model does not take, if one has; batches may have any."""
+    for put in model.get_inputs():
+        wanted, given = list(put.shape[1:]), list(feeds[put.name].shape[1:])
+        if wanted != given:
+            return (
+                f"the exported network takes {put.name} of {wanted}, not of {given}: only what it was "
+                "exported with, so ask for the trained number of frames, or load the run itself."
+            )
+    return ""

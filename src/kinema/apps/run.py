@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kinema.apps import options, say, weights
 from kinema.apps.loading import Loaded, load, memory_in_words
 from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Batch, Image, Result
 from kinema.systems import load_request
+
+if TYPE_CHECKING:
+    from kinema.core.system import Extent
 
 EVERY_SECONDS = 5.0
 """between remarks on how far a long run is"""
@@ -62,7 +65,7 @@ def main(args: list[str]) -> int:
     if flags.weights and loaded.name != system_of(name):
         raise UsageError(f"{flags.weights} holds weights of {loaded.name}, not of {system_of(name)}.")
     check_lines(loaded.system, lines)
-    check_fits(flags.out, asked(request), loaded.system.config)
+    check_fits(flags.out, loaded.system.extent(request))
     started = time.perf_counter()
     result, out = make(loaded, request, flags.out)
     report(result, out, time.perf_counter() - started, flags.json)
@@ -76,7 +79,7 @@ def make(loaded: Loaded, request: Any, out: Path | None) -> tuple[Result, Path]:
     from kinema.engine.devices import bounded_memory
 
     with memory_in_words(), bounded_memory(torch.device(loaded.device)):
-        with progress(loaded.system, asked(request)):
+        with progress(loaded.system, loaded.system.extent(request).clips):
             result = loaded.run_request(request)
         return result, result.save(out or default_out(loaded.name, result))
 
@@ -160,13 +163,13 @@ def check_ending(out: Path) -> None:
         check_replaceable(out)
 
 
-def check_fits(out: Path | None, clips: int, shape: Any) -> None:
-    """Find out before the long work whether one file holds so many clips of the weights' shape."""
-    if clips < 2:
+def check_fits(out: Path | None, wanted: "Extent") -> None:
+    """Find out before the long work whether one file holds so many clips of this shape."""
+    if wanted.clips < 2:
         return  # one fits; that there are none, the system says itself
     from kinema.media import check_sheet
 
-    check_sheet(out or Path("clips.mp4"), clips, shape.frames, shape.size, shape.size)
+    check_sheet(out or Path("clips.mp4"), *wanted)
 
 
 def check_writable(out: Path, folder: bool = False) -> None:
@@ -186,11 +189,6 @@ def check_writable(out: Path, folder: bool = False) -> None:
 def default_out(system: str, result: Result) -> Path:
     """A file in the current folder, named after the system."""
     return Path(f"{system}.png" if isinstance(result, Image) else f"{system}.mp4")
-
-
-def asked(request: Any) -> int:
-    """How many clips a request asks for: `n` for each `caption`, as far as it has these fields."""
-    return len(getattr(request, "caption", (None,))) * int(getattr(request, "n", 1))
 
 
 def report(result: Result, out: Path, seconds: float, as_json: bool) -> None:

@@ -76,7 +76,7 @@ def preset_of(name: str, preset: str) -> Preset[Any]:
     """The named preset of a system; a wrong name is answered with the nearest."""
     presets = load_presets(name)
     if preset not in presets:
-        raise UsageError(f"{name} has no preset '{preset}'; nearest: {nearest(preset, presets)}.")
+        raise UsageError(f"{name} has no preset '{preset}'; {nearest(preset, presets)}.")
     made: Preset[Any] = presets[preset]()
     return made
 

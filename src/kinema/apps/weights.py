@@ -54,7 +54,7 @@ def find(what: str | Path) -> tuple[Path, str]:
         )
     if not path.is_dir():
         names = nearest(text, [*ours, *SYSTEMS])
-        raise UsageError(f"no weights are called '{text}' and there is no such folder; nearest: {names}.")
+        raise UsageError(f"no weights are called '{text}' and there is no such folder; {names}.")
     return path, text
 
 

@@ -62,7 +62,7 @@ def from_dict(kind: type[C], values: dict[str, Any]) -> C:
     hints = typing.get_type_hints(kind)
     for key in values:
         if key not in hints:
-            raise UsageError(f"{kind.__name__} has no field '{key}'; nearest: {nearest(key, hints)}.")
+            raise UsageError(f"{kind.__name__} has no field '{key}'; {nearest(key, hints)}.")
     return kind(**{key: _coerce(key, hints[key], value) for key, value in values.items()})
 
 
@@ -85,7 +85,7 @@ def apply(assignments: list[str], *configs: Any) -> tuple[Any, ...]:
                 break
         else:
             known = [f.name for c in configs for f in dataclasses.fields(c)]
-            raise UsageError(f"no setting is called '{key}'; nearest: {nearest(key, known)}.")
+            raise UsageError(f"no setting is called '{key}'; {nearest(key, known)}.")
     return tuple(out)
 
 

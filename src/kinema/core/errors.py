@@ -7,6 +7,9 @@ line prints it without a traceback and ends with its `exit_code`.
 import difflib
 from collections.abc import Iterable
 
+SOME = 8
+"""known words that an error names where none is near"""
+
 
 class KinemaError(Exception):
     """Something that the user can mend; the text says how."""
@@ -43,15 +46,19 @@ class Stopped(KinemaError):
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """Name the known words nearest to `given`, for the end of an error message.
+    """Name the known words nearest to `given`, or some of all, for the end of an error message.
 
     Example:
         >>> nearest("tgan-c", ["tgans-c", "g3an"])
-        'tgans-c'
+        'nearest: tgans-c'
+        >>> nearest("frame", ["one", "two"])
+        'known: one, two'
     """
-    choices = list(known)
-    close = difflib.get_close_matches(given, choices, n=3, cutoff=0.4)
-    return ", ".join(close or sorted(choices)[:20])
+    choices = sorted(known)
+    if close := difflib.get_close_matches(given, choices, n=3, cutoff=0.5):
+        return f"nearest: {', '.join(close)}"
+    more = len(choices) - SOME
+    return f"known: {', '.join(choices[:SOME])}{f' and {more} more' if more > 0 else ''}"
 
 
 def check_seed(seed: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,19 @@ class Progress:
         return draw[self.rows].to(self.device, non_blocking=True)
 
 
+class Extent(NamedTuple):
+    """How much a request asks for, known before anything is made."""
+
+    clips: int
+    frames: int
+    """of the longest clip"""
+    height: int
+    """of the largest clip, in pixels"""
+    width: int
+    columns: int | None = None
+    """clips in a row of their sheet; None makes it about square"""
+
+
 class System(nn.Module):
     """A published method. Networks are attributes; see STYLE of the project for the order inside a room."""
 
@@ -174,6 +187,11 @@ class System(nn.Module):
         """
         del captions, clips
         return {"clip": {}}
+
+    def extent(self, request: Any) -> Extent:
+        """How much a request asks for: `n` clips for each `caption`, as far as it has these fields."""
+        clips = len(getattr(request, "caption", (None,))) * int(getattr(request, "n", 1))
+        return Extent(clips, self.config.frames, self.config.size, self.config.size)
 
     def run(self, request: Any) -> Result:
         """The one way to use it."""

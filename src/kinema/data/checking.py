@@ -29,7 +29,7 @@ class CheckReport:
     problems: list[Problem]
     """(file, reason) of everything that would be skipped"""
     captions: int
-    """distinct sentences"""
+    """distinct sentences; 0 where the system needs none"""
     words: int
     """distinct words"""
     sizes: dict[str, int]
@@ -79,7 +79,7 @@ def check(
         else:
             good.append(entry)
     seen = [s for s, _ in results if s is not None]
-    texts = {text for entry in good for text in entry.captions}
+    texts = {text for entry in good for text in entry.captions} if captions else set()
     total = len(layout.entries) + len(layout.problems)
     stops = (
         [no_captions(layout.folder)] if uncaptioned else list(_stops(layout, problems, total, good, captions))
@@ -92,7 +92,10 @@ def check(
         words=len({word for text in texts for word in words(text)}),
         sizes=dict(Counter(f"{s.width}x{s.height}" for s in seen).most_common()),
         lengths=dict(sorted(Counter(s.frames for s in seen).items())),
-        advice=stops + list(_unnamed(layout)) + list(_hints(seen, good, frames, size, frame_steps)),
+        advice=stops
+        + list(_unnamed(layout))
+        + list(_hints(seen, good, frames, size, frame_steps))
+        + list(_on_words(good) if captions else ()),
     )
 
 
@@ -162,6 +165,12 @@ def _hints(
         yield f"Some clips have over {4 * frames} frames; {frames} are taken evenly: cut for smooth motion."
     if 0 < len(good) < FEW_CLIPS:
         yield f"{len(good)} clips are few and will be learned by heart; {FEW_CLIPS} or more are better."
+    if good and not any(e.split for e in good):
+        yield 'No clip is marked "split": "train" or "val"; a tenth of them is kept for validation.'
+
+
+def _on_words(good: list[Entry]) -> Iterator[str]:
+    """What is allowed in captions but worth knowing."""
     count = Counter(word for e in good for text in e.captions for word in words(text))
     rare = sorted(word for word, n in count.items() if n == 1)
     if rare:
@@ -170,5 +179,3 @@ def _hints(
     long = sum(len(words(text)) > LONG_CAPTION for e in good for text in e.captions)
     if long:
         yield f"{long} captions are longer than {LONG_CAPTION} words; short ones are learned better."
-    if good and not any(e.split for e in good):
-        yield 'No clip is marked "split": "train" or "val"; a tenth of them is kept for validation.'

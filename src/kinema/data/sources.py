@@ -14,6 +14,8 @@ from kinema.data.timelapse import TimeLapse, is_timelapse
 
 DIGITS = {"sbmg": 1, "tbmg": 2}
 """sets of moving digits -> digits in a clip"""
+MOST_SHAPES = 10_000_000
+"""clips of `shapes:N`"""
 PROCEDURAL = (*DIGITS, "shapes", "skies")
 """sets that are made as they are asked for"""
 
@@ -97,7 +99,7 @@ def procedural(name: str, **settings: Any) -> MovingDigits | MovingShapes | Skie
     """
     base, _, variant = name.partition(":")
     if base not in PROCEDURAL:
-        raise UsageError(f"no procedural set is called '{base}'; nearest: {nearest(base, PROCEDURAL)}.")
+        raise UsageError(f"no procedural set is called '{base}'; {nearest(base, PROCEDURAL)}.")
     if base == "shapes":
         return _shapes(name, variant, **settings)
     if base == "skies":
@@ -111,8 +113,11 @@ def _shapes(
     name: str, variant: str, n: int | None = None, split: Split = "train", **settings: Any
 ) -> MovingShapes:
     """`shapes:500` are the first 500 clips of training; other splits are whole, so that scores compare."""
-    if variant and not (variant.isascii() and variant.isdigit() and int(variant)):
-        raise UsageError(f"'{name}': after the colon comes how many clips to train on, as in shapes:500.")
+    if variant and not (variant.isascii() and variant.isdigit() and 1 <= int(variant) <= MOST_SHAPES):
+        raise UsageError(
+            f"'{name}': after the colon comes how many clips to train on, as in shapes:500, "
+            f"from 1 to {MOST_SHAPES:,}."
+        )
     if variant and n is not None:
         raise UsageError(f"'{name}' and {n} are two numbers of clips; leave ':{variant}' out.")
     if variant and split == "train":

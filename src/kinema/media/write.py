@@ -153,7 +153,9 @@ def save(result: Result, path: str | Path) -> Path:
     return path
 
 
-def check_sheet(path: Path, clips: int, frames: int, height: int, width: int) -> None:
+def check_sheet(
+    path: Path, clips: int, frames: int, height: int, width: int, columns: int | None = None
+) -> None:
     """Refuse to tile more clips into the one file `path` than it holds, before they are made.
 
     Args:
@@ -162,9 +164,10 @@ def check_sheet(path: Path, clips: int, frames: int, height: int, width: int) ->
         frames: of each clip.
         height: of each clip in pixels.
         width: of each clip in pixels.
+        columns: clips in a row; None makes the sheet about square.
     """
     suffix = path.suffix.lower()
-    columns, most = math.ceil(math.sqrt(clips)), MOST_SIDE
+    columns, most = columns or math.ceil(math.sqrt(clips)), MOST_SIDE
     if suffix in PICTURES:
         columns, width, most = 1, frames * width, MOST_JPEG_SIDE if suffix != ".png" else 2**31 - 1
     rows = -(-clips // columns)

@@ -42,7 +42,7 @@ def one_hot(
     """Names of classes -> (B, K); `kind` is what a class is called where one is not known."""
     for label in labels:
         if label not in classes:
-            raise UsageError(f"no {kind} is called '{label}'; nearest: {nearest(label, classes)}.")
+            raise UsageError(f"no {kind} is called '{label}'; {nearest(label, classes)}.")
     which = torch.tensor([classes.index(label) for label in labels], device=device)
     return torch.nn.functional.one_hot(which, len(classes)).float()
 

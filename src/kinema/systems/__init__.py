@@ -94,9 +94,7 @@ def load_bench(name: str) -> Any:
 
 def _room(name: str) -> Room:
     if name not in SYSTEMS:
-        raise UsageError(
-            f"no system is called '{name}'; nearest: {nearest(name, SYSTEMS)}. See `kinema list`."
-        )
+        raise UsageError(f"no system is called '{name}'; {nearest(name, SYSTEMS)}. See `kinema list`.")
     return SYSTEMS[name]
 
 

@@ -25,6 +25,11 @@ class Code(NamedTuple):
     """motion (M, t)"""
     name: str = ""
 
+    @property
+    def frames(self) -> int:
+        """T = 4 (t + 3)."""
+        return 4 * (self.zm.shape[1] + 3)
+
 
 class Plan(NamedTuple):
     """The clips of a request, and how many stand in a row of their sheet."""
@@ -116,8 +121,6 @@ def _check(request: Request, config: Config) -> None:
     check_seed(request.seed)
     if config.conditional and request.label not in config.classes:
         given = "none was given" if request.label is None else f"not '{request.label}'"
-        raise UsageError(
-            f"label is a class, {given}; nearest: {nearest(request.label or '', config.classes)}."
-        )
+        raise UsageError(f"label is a class, {given}; {nearest(request.label or '', config.classes)}.")
     if request.label is not None and not config.conditional:
         raise UsageError("these weights were trained without classes, so label cannot be chosen.")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System, adversaries
+from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
@@ -144,6 +144,12 @@ class G3AN(System):
             "from one appearance to another": {"walk": "appearance", "n": 6, **label},
             "from one motion to another": {"walk": "motion", "n": 6, **label},
         }
+
+    def extent(self, request: settings.Request) -> Extent:
+        """As the plan of the request says."""
+        wanted, size = plan(request, self.config), self.config.size
+        frames = max(clip.frames for clip in wanted.clips)
+        return Extent(len(wanted.clips), frames, size, size, wanted.columns)
 
     def run(self, request: settings.Request) -> Video | Batch:
         """Clips; a grid of appearances and motions; one appearance at several lengths; a walk."""

@@ -1,6 +1,8 @@
 """From photos on the disk to what the network reads, and from its small clip back to the photo's own size."""
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinema.core.errors import UsageError
+from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Pixels
 from kinema.data.layout import STILL
-from kinema.media import read_image
+from kinema.media import probe, read_image
 from kinema.nn.sampling import to_uint8
 
+log = logging.getLogger("kinema")
 MOST_BYTES = 2**31
 """of all frames of a request together"""
 
 
-def read_photos(images: Sequence[str]) -> dict[str, Pixels]:
-    """Name -> uint8 (H, W, 3) of every photo named, those of folders in the order of their names."""
+def photo_files(images: Sequence[str]) -> list[Path]:
+    """Every photo named, those of folders in the order of their names; one named twice stands there twice."""
     if not images:
         raise UsageError("no photo was given; name one, several, or a folder of photos.")
     paths: list[Path] = []
@@ -30,12 +33,37 @@ def read_photos(images: Sequence[str]) -> dict[str, Pixels]:
         if not inside:
             raise UsageError(f"folder '{image}' holds no photos; expected {', '.join(sorted(STILL))}.")
         paths += inside
-    return {str(path): read_image(path).pixels for path in paths}
+    return paths
 
 
-def check_memory(photos: dict[str, Pixels], length: int) -> None:
+def read_photos(images: Sequence[str]) -> tuple[list[str], list[Pixels]]:
+    """Names and pixels uint8 (H, W, 3) of all photos named; in a folder those that are broken are skipped."""
+    names, photos = [], []
+    for file in photo_files(images):
+        try:
+            photos.append(read_image(file).pixels)
+            names.append(str(file))
+        except MediaError as error:
+            if any(file == Path(image) for image in images):
+                raise
+            log.warning("skipped %s", error)
+    if not photos:
+        raise MediaError(f"no photo of {', '.join(map(repr, images))} can be read.")
+    return names, photos
+
+
+def largest(images: Sequence[str]) -> tuple[int, int, int]:
+    """How many photos are named, and the height and width that hold any of them that can be read."""
+    files, sizes = photo_files(images), [(1, 1)]
+    for file in files:
+        with suppress(MediaError):  # reading it will say so
+            sizes.append(((info := probe(file)).height, info.width))
+    return len(files), max(h for h, _ in sizes), max(w for _, w in sizes)
+
+
+def check_memory(photos: Sequence[Pixels], length: int) -> None:
     """Refuse a request whose frames at the photos' sizes would fill the memory."""
-    total = sum(photo.size for photo in photos.values()) * length
+    total = sum(photo.size for photo in photos) * length
     if total > MOST_BYTES:
         raise UsageError(
             f"{length} frames of {len(photos)} photos of this size need {total / 1e9:.1f} GB, more than "

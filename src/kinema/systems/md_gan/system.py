@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Image, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Extent, Losses, Player, Progress, System
 from kinema.data.prepare import squash
 from kinema.losses.adversarial import ADVERSARIAL
 from kinema.nn.norm import cumulative_statistics
@@ -27,7 +27,7 @@ from kinema.nn.sampling import in_parts, in_use, to_uint8
 from kinema.systems.md_gan import config as settings
 from kinema.systems.md_gan.losses import Ranking, content, ranking
 from kinema.systems.md_gan.networks import Critic, Generator, Judged, Stage, repeat
-from kinema.systems.md_gan.photo import check_memory, fade, paste, read_photos, to_tensor
+from kinema.systems.md_gan.photo import check_memory, fade, largest, paste, read_photos, to_tensor
 
 LENGTHS = range(2, 1001)
 OBJECTIVE = ADVERSARIAL["log"]
@@ -154,6 +154,18 @@ class MDGAN(System):
         photos = clips().pixels(range(SHOWN))[:, 0]
         return {f"photo {i} begins to move": {"image": (Image(photo),)} for i, photo in enumerate(photos)}
 
+    def extent(self, request: settings.Request) -> Extent:
+        """A clip for every photo, of its size or of the network's."""
+        photos, height, width = largest(request.image)
+        if request.size == "net":
+            height = width = self.config.size
+        return Extent(photos, self._length(request), height, width)
+
+    def _length(self, request: settings.Request) -> int:
+        """Frames of a clip; a loop spends a quarter of its length on its seam."""
+        frames = self.config.frames * 4 // 5 if request.loop else self.config.frames
+        return frames if request.length is None else request.length
+
     def run(self, request: settings.Request) -> Video | Batch:
         """One clip for every photo, each computed on its own."""
         c = self.config
@@ -164,20 +176,18 @@ class MDGAN(System):
             raise UsageError(
                 f"these weights hold stage {held}, not {stage}; `--preset refine` trains the second."
             )
-        length = (
-            request.length if request.length is not None else c.frames * 4 // 5 if request.loop else c.frames
-        )
+        length = self._length(request)
         if length not in LENGTHS:
             raise UsageError(f"length is from {LENGTHS[0]} to {LENGTHS[-1]} frames, not {length}.")
         fps = c.fps if request.fps is None else request.fps
         if not 1 <= fps <= 240:
             raise UsageError(f"fps is from 1 to 240, not {fps}.")
-        photos = read_photos(request.image)
+        names, photos = read_photos(request.image)
         if request.size == "photo":
             check_memory(photos, length)
-        clips = [self._animate(photo, stages.index(stage), length, request) for photo in photos.values()]
+        clips = [self._animate(photo, stages.index(stage), length, request) for photo in photos]
         videos = [Video(clip, Fraction(fps)) for clip in clips]
-        return videos[0] if len(videos) == 1 else Batch(videos, labels=list(photos))
+        return videos[0] if len(videos) == 1 else Batch(videos, labels=names)
 
     def _animate(self, photo: Pixels, stage: int, length: int, request: settings.Request) -> Pixels:
         """The clip of one photo, uint8 (T, H, W, 3) or (T, S, S, 3)."""

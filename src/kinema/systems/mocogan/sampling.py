@@ -29,6 +29,11 @@ class Code(NamedTuple):
     """in [0, 1): which of the categories, if there are any and none was asked for"""
     name: str = ""
 
+    @property
+    def frames(self) -> int:
+        """T."""
+        return len(self.noise)
+
 
 class Plan(NamedTuple):
     """The clips of a request, and how many stand in a row of their sheet."""
@@ -83,4 +88,4 @@ def _check(request: Request, config: Config) -> None:
         raise UsageError("these weights were trained without categories, so label cannot be chosen.")
     if request.label not in config.classes:
         known = nearest(request.label, config.classes)
-        raise UsageError(f"label is a category, not '{request.label}'; nearest: {known}.")
+        raise UsageError(f"label is a category, not '{request.label}'; {known}.")

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Extent, Losses, Player, Progress, System
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
@@ -167,6 +167,12 @@ class MoCoGAN(System):
         longer = {"n": 4, "frames": 3 * self.config.frames}
         return {"rows share a content, columns a motion": {"grid": (4, 6)}, "longer clips": longer}
 
+    def extent(self, request: settings.Request) -> Extent:
+        """As the plan of the request says."""
+        wanted, size = plan(request, self.config), self.config.size
+        frames = max(clip.frames for clip in wanted.clips)
+        return Extent(len(wanted.clips), frames, size, size, wanted.columns)
+
     def run(self, request: settings.Request) -> Video | Batch:
         """Clips, or a grid of contents and motions."""
         wanted = plan(request, self.config)
@@ -228,6 +234,10 @@ def _check(config: settings.Config) -> None:
     not_negative(config, "lr", "weight_decay", "input_noise")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs categories: captions in its training data.")
+    if config.conditional and config.video_critic != "categorical":
+        raise UsageError(
+            f"conditional=true needs video_critic=categorical: {config.video_critic} hears no categories."
+        )
     check(config)
     if config.loss == "r3gan" and config.norm != "none":
         raise UsageError(f"loss=r3gan needs networks without batch norm: norm=none, not {config.norm}.")

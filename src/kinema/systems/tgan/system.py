@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System, adversaries
+from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts
@@ -97,6 +97,10 @@ class TGAN(System):
         """Some clips, and a walk from one to another."""
         del captions, clips
         return {"clips": {"n": 12}, "from one clip to another": {"n": 6, "walk": True}}
+
+    def extent(self, request: settings.Request) -> Extent:
+        """`n` clips, those of a walk side by side."""
+        return super().extent(request)._replace(columns=request.n if request.walk else None)
 
     def run(self, request: settings.Request) -> Video | Batch:
         """Clips, or a walk from one to another."""

@@ -48,7 +48,7 @@ class Vocabulary:
         for word in words:
             if word not in self.index:
                 known = nearest(word, self.words[len(SPECIAL) :])
-                raise UsageError(f"these weights never saw the word '{word}'; nearest known words: {known}.")
+                raise UsageError(f"these weights never saw the word '{word}'; {known}.")
 
     def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions as word numbers (B, L), padded with 0, and their lengths (B,); each ends in `<end>`."""

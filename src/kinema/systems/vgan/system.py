@@ -114,7 +114,7 @@ class VGAN(System):
         if c.conditional and request.label not in c.classes:
             given = "none was given" if request.label is None else f"not '{request.label}'"
             close = nearest(request.label or "", c.classes)
-            raise UsageError(f"label is a class, {given}; nearest: {close}.")
+            raise UsageError(f"label is a class, {given}; {close}.")
         if request.label is not None and not c.conditional:
             raise UsageError("these weights were trained without classes, so label cannot be chosen.")
         seeds = [clip_seed(request.seed, i) for i in range(request.n)]
