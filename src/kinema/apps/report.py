@@ -41,7 +41,7 @@ def write_report(folder: Path) -> None:
         "step": last_step(lines),
         "folder": folder,
         "describe": (about.get("data") or {}).get("describe", ""),
-        "command": command_of(folder),
+        "command": command_of(folder) or "not recorded",
     }
     write_text(folder / "README.md", README.format(**facts))
 

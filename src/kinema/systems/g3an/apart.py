@@ -88,9 +88,8 @@ class LookCritic(nn.Module):
         self.features = _convolutions(nn.Conv2d, [c, w, 2 * w, 4 * w], 2)
         self.head = _head(8 * w)
 
-    def forward(self, frames: Tensor, label: Tensor | None = None) -> Tensor:
-        """Pairs (B, 2 C, S, S) -> logits (B,); classes are not heard."""
-        del label
+    def forward(self, frames: Tensor) -> Tensor:
+        """Pairs (B, 2 C, S, S) -> logits (B,)."""
         maps = self.features(torch.cat(frames.chunk(2, 1)))
         found = torch.cat([maps.amax((2, 3)), maps.mean((2, 3))], 1)
         return _difference(self.head, found)
@@ -108,9 +107,8 @@ class MotionCritic(nn.Module):
             times = (times + 1) // 2
         self.head = _head(2 * times * 2 * w)
 
-    def forward(self, changes: Tensor, label: Tensor | None = None) -> Tensor:
-        """Pairs (B, 2, T - 1, COARSE, COARSE) -> logits (B,); classes are not heard."""
-        del label
+    def forward(self, changes: Tensor) -> Tensor:
+        """Pairs (B, 2, T - 1, COARSE, COARSE) -> logits (B,)."""
         maps = self.features(torch.cat(changes.chunk(2, 1)))  # (2 B, C, T / 8, COARSE, COARSE)
         found = torch.cat([maps.amax((3, 4)), maps.mean((3, 4))], 1).flatten(1)
         return _difference(self.head, found)

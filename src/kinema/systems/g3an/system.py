@@ -77,7 +77,8 @@ class G3AN(System):
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
         draws = [progress.rand(2, 1 + apart.DRAWS) if c.apart else None for _ in range(2)]
         real, game = self.views(batch["video"], chance[0], draws[0], generated=False), Game(c, progress)
-        judges: dict[str, Judge] = {k: partial(critic, label=label) for k, critic in self.critics.items()}
+        heard = {} if label is None else {"label": label}  # the critics of pairs hear no classes
+        judges: dict[str, Judge] = {k: partial(critic, **heard) for k, critic in self.critics.items()}
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
                 fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
