@@ -13,7 +13,7 @@ from kinema.core.errors import UsageError
 from kinema.core.system import Progress
 from kinema.data import MovingShapes
 from kinema.engine import train
-from kinema.systems.g3an.apart import DRAWS, STEPS, WEIGHT, LookCritic, looks, motions, partner, shared
+from kinema.systems.g3an.apart import DRAWS, STEPS, WEIGHTS, LookCritic, looks, motions, partner, shared
 from kinema.systems.g3an.config import PRESETS
 from kinema.systems.g3an.system import G3AN
 
@@ -81,11 +81,11 @@ def test_what_pairs_cost_the_generator_grows_with_the_steps() -> None:
     torch.manual_seed(0)
     system = G3AN(CONFIG)
     terms = {"video": torch.ones(()), "look": torch.ones(()), "motion": torch.ones(())}
-    for step, weight in ((0, 0), (STEPS // 2, WEIGHT / 2), (3 * STEPS, WEIGHT)):
+    for step, share in ((0, 0), (STEPS // 2, 0.5), (3 * STEPS, 1)):
         g = torch.Generator()
         found = system.weighted(terms, Progress(step, 10**4, 4, slice(0, 4), g, torch.device("cpu")))
         assert {k: v.item() for k, v in found.items()} == pytest.approx(
-            {"video": 1, "look": weight, "motion": weight}
+            {"video": 1} | {k: share * weight for k, weight in WEIGHTS.items()}
         )
 
 

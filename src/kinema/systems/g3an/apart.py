@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from kinema.systems.g3an.config import Config
 
-WEIGHT, STEPS = 0.3, 2000
-"""weight of the generator's terms, which it reaches after so many steps"""
+WEIGHTS, STEPS = {"look": 0.3, "motion": 0.3}, 2000
+"""weights of the generator's terms, which they reach after so many steps"""
 COARSE = 4
 """side of the frames in which a motion is seen"""
 ZOOM, SHIFT = 1.5, 0.3

@@ -30,6 +30,9 @@ from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
 
+FRAMES = ("image", "look")
+"""critics that see single frames"""
+
 
 class G3AN(System):
     """Noise for appearance and noise for motion become a short clip."""
@@ -76,20 +79,21 @@ class G3AN(System):
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
         draws = [progress.rand(2, 1 + apart.DRAWS) if c.apart else None for _ in range(2)]
-        real, game = self.views(batch["video"], chance[0], draws[0], generated=False), Game(c, progress)
+        real = self.views(batch["video"], chance[0], draws[0], generated=False)
+        game = {k: Game(_of_frames(c) if k in FRAMES else c, progress) for k in self.critics}
         heard = {} if label is None else {"label": label}  # the critics of pairs hear no classes
         judges: dict[str, Judge] = {k: partial(critic, **heard) for k, critic in self.critics.items()}
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
                 fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
-            yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges}
+            yield {f"{k}_critic": game[k].critic_terms(judges[k], real[k], fake[k]) for k in judges}
             video = self.generator(*codes, label)  # the same clips, their graph made anew
             fake = self.views(video, chance[1], draws[1], generated=True)
-            made = {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}
+            made = {k: game[k].generator_term(judges[k], fake[k], real[k]) for k in judges}
             yield {"generator": self.weighted(made, progress)}
         else:
             fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
-            both = {k: game.both(judges[k], real[k], fake[k]) for k in judges}
+            both = {k: game[k].both(judges[k], real[k], fake[k]) for k in judges}
             critics = {f"{k}_critic": terms for k, (terms, _) in both.items()}
             made = {k: fool for k, (_, fool) in both.items()}
             yield critics | {"generator": self.weighted(made, progress)}
@@ -111,8 +115,8 @@ class G3AN(System):
 
     def weighted(self, terms: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         """The generator's terms, those of pairs by their weight at this step."""
-        weight = apart.WEIGHT * min(1.0, progress.step / apart.STEPS)
-        return {k: weight * term if k in ("look", "motion") else term for k, term in terms.items()}
+        grown = min(1.0, progress.step / apart.STEPS)
+        return {k: grown * apart.WEIGHTS[k] * v if k in apart.WEIGHTS else v for k, v in terms.items()}
 
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
@@ -235,6 +239,11 @@ def keeping_statistics(module: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
 
 
+def _of_frames(config: settings.Config) -> settings.Config:
+    """The rules for critics of single frames."""
+    return config if config.r1_frames is None else replace(config, r1=config.r1_frames)
+
+
 def _check(config: settings.Config) -> None:
     """Refuse what cannot be built or trained, before anything long starts."""
     sizes = (32, 64, 128, 256)
@@ -243,7 +252,7 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
     check_frames(config.frames)
     at_least_one(config, "appearance", "motion", "width", "critic_width", "class_code", "fps")
-    not_negative(config, "lr", "critic_lr")
+    not_negative(config, "lr", "critic_lr", "r1_frames")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
     if config.video_code == "motion" and not config.spatial_stream:
@@ -254,7 +263,8 @@ def _check(config: settings.Config) -> None:
         )
     if config.apart and config.conditional:
         raise UsageError("apart=true needs codes without classes: conditional=false.")
-    check(config)
+    for judged in (config, _of_frames(config)):
+        check(judged)
     if config.loss == "r3gan" and config.critic_norm != "none":
         norm = config.critic_norm
         raise UsageError(f"loss=r3gan needs critics without spectral norm: critic_norm=none, not {norm}.")
