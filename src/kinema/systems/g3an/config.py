@@ -71,8 +71,7 @@ class Config:
     r1: float = 0.0
     """weight γ of the gradient penalty γ/2 |∇D(x)|² of each critic on real clips; 0 leaves it out (paper)"""
     r1_frames: float | None = None
-    """γ of the critics that see single frames; None: `r1`. It should grow with what a critic sees: 0.0002 ×
-    pixels / batch, by the rule of Karras et al. 2020 (arXiv:1912.04958)"""
+    """γ of the critics that see single frames; None: `r1`"""
     r1_every: int = 16
     """steps between penalties, which then count that much more"""
     gamma: tuple[float, float] = (2.0, 0.2)

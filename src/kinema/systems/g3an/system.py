@@ -22,7 +22,7 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
-from kinema.losses.game import Game, Judge, check
+from kinema.losses.game import Game, Judge, check, of_frames
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
 from kinema.systems.g3an import apart
@@ -80,7 +80,7 @@ class G3AN(System):
         chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
         draws = [progress.rand(2, 1 + apart.DRAWS) if c.apart else None for _ in range(2)]
         real = self.views(batch["video"], chance[0], draws[0], generated=False)
-        game = {k: Game(_of_frames(c) if k in FRAMES else c, progress) for k in self.critics}
+        game = {k: Game(of_frames(c) if k in FRAMES else c, progress) for k in self.critics}
         heard = {} if label is None else {"label": label}  # the critics of pairs hear no classes
         judges: dict[str, Judge] = {k: partial(critic, **heard) for k, critic in self.critics.items()}
         if c.updates == "alternating":
@@ -239,11 +239,6 @@ def keeping_statistics(module: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def _of_frames(config: settings.Config) -> settings.Config:
-    """The rules for critics of single frames."""
-    return config if config.r1_frames is None else replace(config, r1=config.r1_frames)
-
-
 def _check(config: settings.Config) -> None:
     """Refuse what cannot be built or trained, before anything long starts."""
     sizes = (32, 64, 128, 256)
@@ -263,7 +258,7 @@ def _check(config: settings.Config) -> None:
         )
     if config.apart and config.conditional:
         raise UsageError("apart=true needs codes without classes: conditional=false.")
-    for judged in (config, _of_frames(config)):
+    for judged in (config, of_frames(config)):
         check(judged)
     if config.loss == "r3gan" and config.critic_norm != "none":
         norm = config.critic_norm
