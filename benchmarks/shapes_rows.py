@@ -15,14 +15,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-STREAMS = ("spatial_stream=false", "temporal_stream=false")
-PAPER = ("loss=log", "critic_norm=spectral", "r1=0", "lr=2e-4", "betas=0.5,0.999", "appearance=128")
+STREAMS = ("spatial_stream=false", "temporal_stream=false", "video_code=both")
+PAPER = (
+    "loss=log",
+    "critic_norm=spectral",
+    "r1=0",
+    "r1_frames=none",
+    "lr=2e-4",
+    "betas=0.5,0.999",
+    "appearance=128",
+)
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "g3an": ("g3an", ()),
-    "g3an-not-apart": ("g3an", ("apart=false", "temporal_mean=true")),
+    "g3an-not-apart": ("g3an", ("apart=false", "temporal_mean=true", "video_code=both")),
     "g3an-fsa": ("g3an", ("attention=3",)),
     "g3an-no-streams": ("g3an", STREAMS),
-    "g3an-paper-recipe": ("g3an", (*PAPER, "apart=false", "temporal_mean=true")),
+    "g3an-paper-recipe": ("g3an", PAPER),
     "mocogan": ("mocogan", ()),
     "vgan": ("vgan", ()),
     "tgan": ("tgan", ()),
