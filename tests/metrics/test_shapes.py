@@ -72,6 +72,7 @@ def test_codes_that_keep_things_apart_are_told_from_others(
     assert (made["same look"] > 0.97) == faithful
     assert found["real, pairs at random"]["same motion"] < 0.5
     assert made["motions"] > 0.9
+    assert made["looks"] > 0.8
     assert made["FD-motion"] < 2 * real["FD-motion"] + 1
     assert made["FD-motion"] < 0.2 * found["untrained"]["FD-motion"]
     assert (found["untrained"]["motions"], found["untrained"]["motion sure"]) == (0, 0)
@@ -103,6 +104,13 @@ def test_the_spread_of_motions_is_of_those_that_are_read(judge: ShapesJudge) -> 
     assert motions([2, 2, 2, 2]) == motions([2, -1, -1, 2]) == motions([-1, -1]) == 0
     assert motions([0, 1, 2, 3]) == motions([0, -1, 1, -1, 2, 3]) == pytest.approx(1)
     assert motions([0, 0, 3, 3]) == pytest.approx(0.5)
+
+    def looks(seen: list[int]) -> float:
+        return described(real._replace(look=np.array(seen)), real)["looks"]
+
+    assert looks([7, 7, 7]) == 0
+    assert looks(list(range(24))) == pytest.approx(1)
+    assert looks([0, 23]) == pytest.approx(np.log(2) / np.log(24))
 
 
 def test_other_clips_are_refused() -> None:

@@ -103,7 +103,8 @@ def shapes_judge(size: int, frames: int) -> ShapesJudge:
 def moving_shapes(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row]:
     """Do clips look like moving shapes, and are appearance and motion apart?
 
-    FD-motion on n clips; `motions` is the entropy of the motions read, relative to that of four in turn;
+    FD-motion on n clips; `motions` and `looks` are the entropies of what is read, relative to those of four
+    motions, and of three shapes in eight hues, in turn: few looks are easily kept apart from motions;
     `motion sure` and `look sure` are shares of clips and of frames; `look kept` is the share of pairs of
     neighbouring frames with one shape and hue. With codes of appearance and motion, n more clips in grids of
     eight by eight: `same look` is the share of pairs of clips of one appearance with one shape and hue, `same
@@ -127,16 +128,21 @@ def moving_shapes(system: Any, data: Any, *, n: int, seed: int, log: Log) -> lis
 
 def described(seen: Seen, real: Seen) -> dict[str, float]:
     """What is said of clips by themselves, against real ones."""
-    known = seen.motion[seen.motion >= 0]
-    shares = np.bincount(known, minlength=len(MOTIONS)) / max(1, len(known))
-    there = shares[shares > 0]
     return {
         "FD-motion": frechet_distance(real.features, seen.features),
-        "motions": abs(float(-(there * np.log(there)).sum() / np.log(len(MOTIONS)))),
+        "motions": variety(seen.motion[seen.motion >= 0], len(MOTIONS)),
+        "looks": variety(seen.look, len(SHAPES) * len(HUES)),
         "motion sure": float(seen.motion_sure.mean()),
         "look sure": float(seen.look_sure.mean()),
         "look kept": float((seen.looks[:, 1:] == seen.looks[:, :-1]).mean()),
     }
+
+
+def variety(kinds: NDArray[np.int64], known: int) -> float:
+    """Entropy of the kinds found (N,), relative to that of all `known` in turn; 0 for one or none."""
+    shares = np.bincount(kinds, minlength=known) / max(1, len(kinds))
+    there = shares[shares > 0]
+    return abs(float(-(there * np.log(there)).sum() / np.log(known)))
 
 
 def kept_apart(look: NDArray[np.int64], motion: NDArray[np.int64]) -> dict[str, float]:
