@@ -185,6 +185,7 @@ def test_critics_without_spectral_norm_pass_on_what_they_are_given() -> None:
         {"channels": 1},
         {"critic_norm": "none", "r1": 1.0, "conditional": True},
         {"critic_norm": "none", "loss": "r3gan", "augment": ("translation",)},
+        {"image_frames": 3, "conditional": True, "augment": ("cutout",)},
         {"critic_norm": "none", "loss": "r3gan", "updates": "alternating", "conditional": True},
     ],
     ids=str,
@@ -205,6 +206,12 @@ def test_every_variant_builds_and_learns_from_one_step(changes: dict[str, Any]) 
             seen.add(player)
     critics = {"both": {"video_critic", "image_critic"}, "video": {"video_critic"}, "image": {"image_critic"}}
     assert seen == {"generator"} | critics[c.critics]
+
+
+def test_the_image_critic_sees_as_many_frames_of_every_clip_as_are_wanted() -> None:
+    video = DATA.batch(range(2))["video"]
+    image = look(video, [0.0, 0.0, 0.5, 0.999])["image"]
+    torch.testing.assert_close(image.unflatten(0, (3, 2)), video[:, :, [0, 8, 15]].permute(2, 0, 1, 3, 4))
 
 
 def test_streams_that_are_left_out_are_not_there() -> None:
@@ -498,6 +505,7 @@ def test_classes_must_be_known_ones(request_: Request, says: str) -> None:
         ({"channels": 2}, "1 or 3 channels, not size 64 with 2"),
         ({"frames": 12}, "not 12"),
         ({"width": 0}, "width is at least 1"),
+        ({"image_frames": 0}, "image_frames is at least 1"),
         ({"width": 1, "size": 256, "attention": None}, "too small for size 256"),
         ({"attention": 6}, "after block 1 to 5, or none, not 6"),
         ({"attention": 0}, "not 0"),

@@ -128,8 +128,8 @@ class Game:
         kinds = self.settings.augment
         if not kinds:
             return judge
-        chance = self.progress.rand(DRAWS)
-        return lambda items: judge(augment(items, chance, kinds))
+        chance = self.progress.rand(DRAWS)  # of a clip; its frames, if there are several, share it
+        return lambda items: judge(augment(items, chance.repeat(len(items) // len(chance), 1), kinds))
 
     def _judge_real(self, judge: Judge, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits of real items, and R1 when it has its turn."""

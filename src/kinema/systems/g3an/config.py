@@ -54,6 +54,8 @@ class Config:
     """which critics train the generator"""
     critic_width: int = 64
     """channels of the critics' first layer"""
+    image_frames: int = 1
+    """frames of each clip that the image critic sees in a step; 1 in the paper"""
     video_critic: Literal["2p1d", "3d"] = "2p1d"
     """space and time in turn, as in the released code; or plain 3-D convolutions, as in the paper"""
     critic_norm: Literal["spectral", "none"] = "spectral"

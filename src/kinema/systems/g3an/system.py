@@ -75,14 +75,16 @@ class G3AN(System):
                 raise UsageError(f"apart=true makes pairs within pieces of at least 4 clips, {what}.")
             kinds = apart.shared(len(codes[0]), self.device)
             codes = codes[0][kinds[0]], codes[1][kinds[1]]
-        # One window and one frame for the whole batch, others for the generated clips: so the paper.
+        # The same window and frames for the whole batch, others for the generated clips: so the paper.
         # The generator of chance stands at the same place in every part of the batch.
-        chance = [torch.rand(2, generator=progress.generator).tolist() for _ in range(2)]
+        chance = [torch.rand(1 + c.image_frames, generator=progress.generator).tolist() for _ in range(2)]
         draws = [progress.rand(2, 1 + apart.DRAWS) if c.apart else None for _ in range(2)]
         real = self.views(batch["video"], chance[0], draws[0], generated=False)
         game = {k: Game(of_frames(c) if k in FRAMES else c, progress) for k in self.critics}
-        heard = {} if label is None else {"label": label}  # the critics of pairs hear no classes
-        judges: dict[str, Judge] = {k: partial(critic, **heard) for k, critic in self.critics.items()}
+        judges: dict[str, Judge] = dict(self.critics.items())
+        if label is not None:  # there are no critics of pairs then
+            heard = {"video": label, "image": label.repeat(c.image_frames, 1)}
+            judges = {k: partial(critic, label=heard[k]) for k, critic in self.critics.items()}
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
                 fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
@@ -219,10 +221,14 @@ class G3AN(System):
 
 
 def look(video: Tensor, chance: Sequence[float]) -> dict[str, Tensor]:
-    """What the critics see of a clip (B, C, T, S, S): a window of 16 frames, and one frame (B, C, S, S)."""
+    """What the critics see of clips (B, C, T, S, S).
+
+    A window of 16 frames where chance[0] in [0, 1) says, and a frame for each further number, (K B, C, S, S).
+    """
     frames = video.shape[2]
     start = int(chance[0] * (frames - WINDOW + 1))
-    return {"video": video[:, :, start : start + WINDOW], "image": video[:, :, int(chance[1] * frames)]}
+    pictures = torch.cat([video[:, :, int(u * frames)] for u in chance[1:]])
+    return {"video": video[:, :, start : start + WINDOW], "image": pictures}
 
 
 @contextmanager
@@ -246,7 +252,7 @@ def _check(config: settings.Config) -> None:
         what = f"size {config.size} with {config.channels} channels"
         raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
     check_frames(config.frames)
-    at_least_one(config, "appearance", "motion", "width", "critic_width", "class_code", "fps")
+    at_least_one(config, "appearance", "image_frames", "motion", "width", "critic_width", "class_code", "fps")
     not_negative(config, "lr", "critic_lr", "r1_frames")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
