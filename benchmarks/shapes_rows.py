@@ -16,21 +16,14 @@ import sys
 from pathlib import Path
 
 STREAMS = ("spatial_stream=false", "temporal_stream=false", "video_code=both")
-PAPER = (
-    "loss=log",
-    "critic_norm=spectral",
-    "r1=0",
-    "r1_frames=none",
-    "lr=2e-4",
-    "betas=0.5,0.999",
-    "appearance=128",
-)
+PLAIN = ("apart=false", "temporal_mean=true", "video_code=both", "image_frames=1")
+PAPER = ("loss=log", "critic_norm=spectral", "r1=0", "lr=2e-4", "betas=0.5,0.999", "appearance=128")
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "g3an": ("g3an", ()),
-    "g3an-not-apart": ("g3an", ("apart=false", "temporal_mean=true", "video_code=both")),
+    "g3an-not-apart": ("g3an", PLAIN),
     "g3an-fsa": ("g3an", ("attention=3",)),
     "g3an-no-streams": ("g3an", STREAMS),
-    "g3an-paper-recipe": ("g3an", PAPER),
+    "g3an-paper-recipe": ("g3an", (*PAPER, *PLAIN)),
     "mocogan": ("mocogan", ()),
     "vgan": ("vgan", ()),
     "tgan": ("tgan", ()),

@@ -5,8 +5,7 @@ is updated. What is left to chance comes from `Progress`, so that micro-batches 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -46,15 +45,6 @@ class Settings(Protocol):
     @property
     def augment(self) -> tuple[str, ...]:
         """What critics see is changed by these, see `augment`."""
-
-
-def of_frames(settings: Any) -> Any:
-    """The `Config` of a room for those of its critics that see single frames: `r1_frames` is their R1.
-
-    It should be smaller, since γ grows with what a critic sees (0.0002 × pixels / batch is the rule of Karras
-    et al. 2020, arXiv:1912.04958), and a frame is a small part of a clip.
-    """
-    return settings if settings.r1_frames is None else replace(settings, r1=settings.r1_frames)
 
 
 class Game:

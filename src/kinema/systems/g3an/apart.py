@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from kinema.systems.g3an.config import Config
 
-WEIGHTS, STEPS = {"look": 0.3, "motion": 0.3}, 2000
+WEIGHTS, STEPS = {"look": 1.0, "motion": 0.3}, 2000
 """weights of the generator's terms, which they reach after so many steps"""
 COARSE = 4
 """side of the frames in which a motion is seen"""

@@ -22,16 +22,13 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
-from kinema.losses.game import Game, Judge, check, of_frames
+from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
 from kinema.systems.g3an import apart
 from kinema.systems.g3an import config as settings
 from kinema.systems.g3an.networks import WINDOW, Generator, ImageCritic, VideoCritic, width_of
 from kinema.systems.g3an.sampling import Code, check_frames, code, plan, time_steps
-
-FRAMES = ("image", "look")
-"""critics that see single frames"""
 
 
 class G3AN(System):
@@ -79,8 +76,7 @@ class G3AN(System):
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(1 + c.image_frames, generator=progress.generator).tolist() for _ in range(2)]
         draws = [progress.rand(2, 1 + apart.DRAWS) if c.apart else None for _ in range(2)]
-        real = self.views(batch["video"], chance[0], draws[0], generated=False)
-        game = {k: Game(of_frames(c) if k in FRAMES else c, progress) for k in self.critics}
+        real, game = self.views(batch["video"], chance[0], draws[0], generated=False), Game(c, progress)
         judges: dict[str, Judge] = dict(self.critics.items())
         if label is not None:  # there are no critics of pairs then
             heard = {"video": label, "image": label.repeat(c.image_frames, 1)}
@@ -88,14 +84,14 @@ class G3AN(System):
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
                 fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
-            yield {f"{k}_critic": game[k].critic_terms(judges[k], real[k], fake[k]) for k in judges}
+            yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges}
             video = self.generator(*codes, label)  # the same clips, their graph made anew
             fake = self.views(video, chance[1], draws[1], generated=True)
-            made = {k: game[k].generator_term(judges[k], fake[k], real[k]) for k in judges}
+            made = {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}
             yield {"generator": self.weighted(made, progress)}
         else:
             fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
-            both = {k: game[k].both(judges[k], real[k], fake[k]) for k in judges}
+            both = {k: game.both(judges[k], real[k], fake[k]) for k in judges}
             critics = {f"{k}_critic": terms for k, (terms, _) in both.items()}
             made = {k: fool for k, (_, fool) in both.items()}
             yield critics | {"generator": self.weighted(made, progress)}
@@ -253,7 +249,7 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
     check_frames(config.frames)
     at_least_one(config, "appearance", "image_frames", "motion", "width", "critic_width", "class_code", "fps")
-    not_negative(config, "lr", "critic_lr", "r1_frames")
+    not_negative(config, "lr", "critic_lr")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs classes: captions in its training data.")
     if config.video_code == "motion" and not config.spatial_stream:
@@ -264,8 +260,7 @@ def _check(config: settings.Config) -> None:
         )
     if config.apart and config.conditional:
         raise UsageError("apart=true needs codes without classes: conditional=false.")
-    for judged in (config, of_frames(config)):
-        check(judged)
+    check(config)
     if config.loss == "r3gan" and config.critic_norm != "none":
         norm = config.critic_norm
         raise UsageError(f"loss=r3gan needs critics without spectral norm: critic_norm=none, not {norm}.")

@@ -57,8 +57,6 @@ class Config:
     """the generator pays where the categorical critic does not tell which category was drawn"""
     r1: float = 0.0
     """weight of the penalty on the critics' gradient at real clips, with the loss log; 0 computes none"""
-    r1_frames: float | None = None
-    """that of the image critic; None: `r1`"""
     r1_every: int = 16
     """the penalty is computed every so many steps, with its weight times as many"""
     gamma: tuple[float, float] = (2.0, 0.2)

@@ -20,7 +20,7 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System
-from kinema.losses.game import Game, Judge, check, of_frames
+from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
 from kinema.systems.mocogan import config as settings
@@ -98,7 +98,7 @@ class MoCoGAN(System):
     ) -> dict[str, Tensor]:
         """-log D(x) - log(1 - D(x~)), and the categories of real clips; or R3GAN's pairs and penalties."""
         classes: list[Tensor] = []
-        judge, game = self.judge(name, progress, classes), self.game(name, progress)
+        judge, game = self.judge(name, progress, classes), Game(self.config, progress)
         return game.critic_terms(judge, real, fake) | self.category_term(classes[0], label)
 
     def generator_terms(
@@ -106,13 +106,9 @@ class MoCoGAN(System):
     ) -> dict[str, Tensor]:
         """-log D(x~), or R3GAN's pairs; and, as in InfoGAN, the categories drawn for generated clips."""
         classes: list[Tensor] = []
-        judge, game = self.judge(name, progress, classes), self.game(name, progress)
+        judge, game = self.judge(name, progress, classes), Game(self.config, progress)
         terms = {name: game.generator_term(judge, fake, real)}
         return terms | (self.category_term(classes[0], drawn) if self.config.infogan else {})
-
-    def game(self, name: str, progress: Progress) -> Game:
-        """The rules of a critic."""
-        return Game(of_frames(self.config) if name == "image" else self.config, progress)
 
     def category_term(self, logits: Tensor, category: Tensor | None) -> dict[str, Tensor]:
         """Cross-entropy of class logits (B, K) and one-hot categories, where there are both."""
@@ -235,14 +231,13 @@ def _check(config: settings.Config) -> None:
         critic = f"video_critic={config.video_critic} at size {config.size}"
         raise UsageError(f"frames is at least {least} with {critic}, not {config.frames}.")
     at_least_one(config, "content", "motion", "width", "critic_width", "fps")
-    not_negative(config, "lr", "weight_decay", "input_noise", "r1_frames")
+    not_negative(config, "lr", "weight_decay", "input_noise")
     if config.conditional and not config.classes:
         raise UsageError("a conditional system needs categories: captions in its training data.")
     if config.conditional and config.video_critic != "categorical":
         raise UsageError(
             f"conditional=true needs video_critic=categorical: {config.video_critic} hears no categories."
         )
-    for judged in (config, of_frames(config)):
-        check(judged)
+    check(config)
     if config.loss == "r3gan" and config.norm != "none":
         raise UsageError(f"loss=r3gan needs networks without batch norm: norm=none, not {config.norm}.")
