@@ -16,7 +16,7 @@ from kinema.data import open_clips
 from kinema.losses.gram import gram
 from kinema.systems.md_gan.bench import default_run, faithful_run, step
 from kinema.systems.md_gan.config import PRESETS, Config
-from kinema.systems.md_gan.losses import colour, content, distance, ranking
+from kinema.systems.md_gan.losses import content, distance, ranking
 from kinema.systems.md_gan.networks import Judged, Stage, repeat
 from kinema.systems.md_gan.system import MDGAN
 
@@ -149,16 +149,9 @@ def test_content_is_a_mean() -> None:
     assert content("l2", x, y).item() == pytest.approx(sum(d * d for d in differences) / len(differences))
 
 
-def test_colour_is_what_frames_differ_by_as_a_whole() -> None:
-    x = torch.rand(2, 3, 4, 8, 8, dtype=torch.float64)
-    assert colour(x.flip(-1).roll(3, -2), x).item() < 1e-6  # whatever its pixels do
-    drift = torch.tensor([0.0, 0.1, -0.2, 0.3])[None, None, :, None, None]
-    assert colour(x + drift, x).item() == pytest.approx(0.15, rel=1e-5)
-
-
 @pytest.mark.parametrize("kind", ["non-saturating", "minimax"])
 def test_adversarial_terms_by_hand(data: Any, kind: str) -> None:
-    system = build(adversarial=kind, content_weight=3.0, colour_weight=2.0)
+    system = build(adversarial=kind, content_weight=3.0)
     logits, truth = torch.tensor([[0.3], [-2.0]]), torch.tensor([[1.0], [-0.5]])
     sigmoid = [1 / (1 + math.exp(-v)) for v in logits.flatten().tolist()]
     judged, real = maps(0)._replace(logits=logits), maps(1)._replace(logits=truth)
@@ -171,7 +164,6 @@ def test_adversarial_terms_by_hand(data: Any, kind: str) -> None:
     want = [math.log(1 - s) if kind == "minimax" else -math.log(s) for s in sigmoid]
     assert terms["fool"].item() == pytest.approx(sum(want) / 2, rel=1e-5)
     assert terms["content"].item() == 3.0
-    assert terms["colour"].item() == 2.0
 
 
 # ---- the step and its variants ----

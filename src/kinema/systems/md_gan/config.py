@@ -42,9 +42,6 @@ class Config:
     """distance of the made clip from the real one"""
     content_weight: float = 1.0
     """of the content term against the adversarial one"""
-    colour_weight: float = 0.0
-    """of the mean absolute difference of every frame's mean colour (ours): the adversarial term lets colours
-    drift; 0, the paper's, leaves it out"""
     ranking: Literal["gram", "features", "none"] = "gram"
     """what the ranking term of the second stage compares: Gram matrices of the critic's feature maps, these
     maps themselves, or nothing"""

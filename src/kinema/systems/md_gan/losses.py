@@ -1,4 +1,4 @@
-"""The terms of MD-GAN: content, colour, and the ranking of motion.
+"""The terms of MD-GAN: content, and the ranking of motion.
 
 Xiong et al. 2018 (arXiv:1709.07592), sections 3.2 and 3.3. Where we differ: everything about a clip stays
 with that clip and the mean is taken over the batch, where the paper sums; the ranking term is a softplus in
@@ -32,11 +32,6 @@ class Ranking(NamedTuple):
 def content(kind: str, made: Tensor, real: Tensor) -> Tensor:
     """Mean absolute or squared difference of two clips (B, 3, T, S, S)."""
     return F.l1_loss(made, real) if kind == "l1" else F.mse_loss(made, real)
-
-
-def colour(made: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute difference of the mean colours of the frames of two clips (B, 3, T, S, S)."""
-    return F.l1_loss(made.float().mean((3, 4)), real.float().mean((3, 4)))
 
 
 def ranking(kind: str, form: str, refined: Judged, real: Judged, base: Judged) -> dict[str, Ranking]:

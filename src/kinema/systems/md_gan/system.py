@@ -25,7 +25,7 @@ from kinema.losses.adversarial import ADVERSARIAL
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import in_parts, in_use, to_uint8
 from kinema.systems.md_gan import config as settings
-from kinema.systems.md_gan.losses import Ranking, colour, content, ranking
+from kinema.systems.md_gan.losses import Ranking, content, ranking
 from kinema.systems.md_gan.networks import Critic, Generator, Judged, Stage, repeat
 from kinema.systems.md_gan.photo import check_memory, fade, largest, paste, read_photos, to_tensor
 
@@ -135,8 +135,6 @@ class MDGAN(System):
         c, logits = self.config, judged.logits
         fool = -F.softplus(logits).mean() if c.adversarial == "minimax" else OBJECTIVE.fool(logits, logits)
         terms = {"fool": fool, "content": c.content_weight * content(c.content, made, real)}
-        if c.colour_weight:
-            terms["colour"] = c.colour_weight * colour(made, real)
         for layer, rank in ranks.items():
             terms[f"rank_{layer}"] = c.ranking_weight * rank.loss
             terms |= {f"near_{layer}": rank.near, f"far_{layer}": rank.far}
@@ -240,7 +238,7 @@ def _check(config: settings.Config) -> None:
     if config.size < 32 or config.size % 32:
         raise UsageError(f"the network makes frames of 32, 64, 96, … pixels, not {config.size}.")
     at_least_one(config, "generator_width", "critic_width", "fps")
-    not_negative(config, "lr", "content_weight", "colour_weight", "ranking_weight")
+    not_negative(config, "lr", "content_weight", "ranking_weight")
 
 
 def _normal_init(module: nn.Module) -> None:
