@@ -86,10 +86,11 @@ class Black:
 
 
 def test_pairs_are_counted_in_the_right_direction() -> None:
-    look = np.array([[[1, 1, 1], [2, 2, 3]]])  # two appearances, three motions
+    look = np.array([[[1, 1, 1], [2, 2, 10]]])  # two appearances, three motions; eight hues of each shape
     motion = np.array([[[0, 1, -1], [0, 2, -1]]])
     assert kept_apart(look, motion) == {
         "same look": pytest.approx(4 / 6),
+        "same hue": pytest.approx(1),
         "same motion": pytest.approx(1 / 3),
     }
 

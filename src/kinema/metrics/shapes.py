@@ -108,7 +108,7 @@ def moving_shapes(system: Any, data: Any, *, n: int, seed: int, log: Log) -> lis
     `motion sure` and `look sure` are shares of clips and of frames; `look kept` is the share of pairs of
     neighbouring frames with one shape and hue. With codes of appearance and motion, n more clips in grids of
     eight by eight: `same look` is the share of pairs of clips of one appearance with one shape and hue, `same
-    motion` that of pairs of one motion code.
+    hue` with one hue, `same motion` that of pairs of one motion code that move alike.
     """
     if not isinstance(data, MovingShapes):
         raise UsageError("this metric reads moving shapes: --data shapes.")
@@ -147,7 +147,11 @@ def variety(kinds: NDArray[np.int64], known: int) -> float:
 
 def kept_apart(look: NDArray[np.int64], motion: NDArray[np.int64]) -> dict[str, float]:
     """Shares of equal pairs in grids (G, A, M): looks of one appearance, motions of one motion code."""
-    return {"same look": _equal_pairs(look), "same motion": _equal_pairs(motion.swapaxes(1, 2))}
+    return {
+        "same look": _equal_pairs(look),
+        "same hue": _equal_pairs(look % len(HUES)),
+        "same motion": _equal_pairs(motion.swapaxes(1, 2)),
+    }
 
 
 def _equal_pairs(seen: NDArray[np.int64]) -> float:
@@ -176,7 +180,8 @@ def _scores(system: Any, data: MovingShapes, judge: ShapesJudge, real: Seen, n: 
 def _chance(real: Seen, seed: int) -> dict[str, float]:
     """How often two real clips agree."""
     other = np.random.default_rng(seed).permutation(len(real.look))
-    equal = {"same look": real.look == real.look[other], "same motion": real.motion == real.motion[other]}
+    read = {"same look": real.look, "same hue": real.look % len(HUES), "same motion": real.motion}
+    equal = {name: seen == seen[other] for name, seen in read.items()}
     return {name: float(hit[other != np.arange(len(other))].mean()) for name, hit in equal.items()}
 
 

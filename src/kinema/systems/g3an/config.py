@@ -159,7 +159,11 @@ def tiny() -> Preset[Config]:
 
 
 def small() -> Preset[Config]:
-    """Moving shapes at 32x32 with a quarter of the paper's channels: some 40 minutes on one CPU core."""
+    """Moving shapes at 32x32 with a quarter of the paper's channels: some 40 minutes on one CPU core.
+
+    Reached a Fréchet distance of motions of 2.0 (untrained 63); one motion code gave one motion in 97 % of
+    pairs, one appearance code one hue in 94 % and one shape and hue in 39 %.
+    """
     return Preset(_GOOD, RunSettings(steps=5000, batch=16), "shapes")
 
 
