@@ -34,6 +34,12 @@ def is_text(path: Path) -> bool:
     return GOLDEN not in path.parents and b"\0" not in path.read_bytes()[:8192]
 
 
+def test_nothing_waits_to_be_filled_in(files: list[Path]) -> None:
+    for path in files:
+        if path.suffix == ".md":
+            assert not re.search(r"@[A-Z]+@", path.read_text("utf-8")), path
+
+
 def test_text_files_end_with_one_newline(files: list[Path]) -> None:
     for path in files:
         if is_text(path) and (data := path.read_bytes()):

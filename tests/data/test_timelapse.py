@@ -101,6 +101,13 @@ def test_folders_without_clips_are_explained(sky: Path) -> None:
         open_clips(sky / "sky_train", frames=4, size=32, channels=3)
 
 
+def test_settings_that_a_timelapse_does_not_know_are_refused(sky: Path) -> None:
+    for settings, said in (({"channels": 1}, "3 channels, not 1"), ({"frame_steps": (2,)}, "frame by frame")):
+        with pytest.raises(UsageError, match=said):
+            open_clips(sky, **{"frames": 4, "size": 16, "channels": 3} | settings)
+    assert not check(sky, frames=4, captions=True).ok
+
+
 def test_check_counts_what_training_would_see(sky: Path) -> None:
     report = check(sky, frames=4, size=32, channels=3, captions=False)
     assert (report.ok, report.clips, report.sizes) == (True, 6, {"64x36": 3})

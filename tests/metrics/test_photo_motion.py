@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from kinema import load
 from kinema.core.errors import UsageError
 from kinema.data import Skies
 from kinema.losses.gram import gram
+from kinema.metrics.acd import acd
 from kinema.metrics.photo_motion import COPY, agreement, compare, photo_motion, random_features, speed, wind
 from kinema.metrics.report import table
 
@@ -97,6 +99,8 @@ def test_random_features_are_always_the_same_and_grams_compare_clips_one_by_one(
     assert float(compare(clips, other)["Gram 1"]) == pytest.approx(want, rel=1e-4)
 
 
-def test_a_system_that_reads_no_photos_is_refused() -> None:
-    with pytest.raises(UsageError, match="other makes no clips from photos"):
-        photo_motion(SimpleNamespace(name="other"), SKIES, n=4, seed=0, log=print)
+def test_metrics_that_do_not_fit_a_system_are_refused() -> None:
+    with pytest.raises(UsageError, match="does not fit g3an; those that do: moving_shapes, "):
+        photo_motion(load("g3an-shapes"), SKIES, n=4, seed=0, log=print)
+    with pytest.raises(UsageError, match="does not fit md-gan; those that do: photo_motion, wind"):
+        acd(load("md-gan-sky"), SKIES, n=4, seed=0, log=print)

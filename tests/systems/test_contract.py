@@ -131,6 +131,23 @@ def test_config_survives_json(name: str) -> None:
         assert from_dict(type(config), to_dict(config)) == config
 
 
+@pytest.mark.parametrize("name", ["g3an", "mocogan", "vgan", "tgan"])
+def test_clips_without_captions_are_learnt_and_shown(name: str) -> None:
+    preset = load_presets(name)["tiny"]().config
+    changes = {"conditional": False} if name != "tgan" else {}  # which knows no classes
+    config = replace(preset, **changes)
+    batch = open_clips("skies", frames=config.frames, size=config.size, channels=3).batch(range(4))
+    system = load_class(name)(config)
+    assert all(
+        torch.isfinite(v)
+        for losses in system.step(batch, progress(0, slice(0, 4)))
+        for terms in losses.values()
+        for v in terms.values()
+    )
+    system.settle([batch])
+    assert len(system.preview(batch).items) > 0
+
+
 def test_every_preset_promises_a_result(name: str) -> None:
     presets = load_presets(name)
     assert {"tiny", "small", "paper"} <= presets.keys()

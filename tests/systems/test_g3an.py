@@ -516,7 +516,7 @@ def test_classes_must_be_known_ones(request_: Request, says: str) -> None:
         ({"augment": ("color",)}, "augment is some of"),
         ({"video_code": "motion", "spatial_stream": False}, "needs the spatial stream"),
         ({"apart": True, "augment": ("cutout",)}, "does not go with augment"),
-        ({"apart": True, "conditional": True, "classes": ("a",)}, "apart=true needs codes without classes"),
+        ({"apart": True, "conditional": True, "classes": ("a",)}, "classes do not go with codes kept apart"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(setting: dict[str, Any], says: str) -> None:

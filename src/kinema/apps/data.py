@@ -29,7 +29,7 @@ class Make:
     size: int = 64
     """side of the square frames in pixels"""
     frames: int | None = None
-    """frames of a clip; None: 16 of digits, 32 of skies"""
+    """frames of a clip; None: 16 of digits and shapes, 32 of skies"""
     split: Literal["all", "train", "val"] = "all"
     """all: five sixths training clips, the rest validation"""
     seed: int = 0

@@ -71,6 +71,8 @@ def main(args: list[str]) -> int:
     if flags.answers:
         return ranking.score(Path(first), flags)
     if flags.out:
+        if flags.out.is_dir():
+            raise UsageError(f"{flags.out} is a folder; name a file, such as {flags.out / 'scores.json'}.")
         check_writable(flags.out)
     loaded = load(first, device=flags.device)
     data = real_clips(loaded, flags.data)
@@ -86,11 +88,11 @@ def main(args: list[str]) -> int:
     check_alike(runs)
     rows = scores(runs, data, flags)
     facts = to_json(rows)
+    say.result(facts, table(rows), flags.json)
     if len(runs) == 1:
         keep(first, facts)
     if flags.out:
         write(facts, [run.weights for run in runs] if len(runs) > 1 else [loaded.name], flags.out)
-    say.result(facts, table(rows), flags.json)
     return 0
 
 

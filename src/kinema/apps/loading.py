@@ -84,17 +84,24 @@ class Loaded:
     def generate(self, captions: list[str], seeds: list[int]) -> Any:
         """Clips uint8 (N, T, H, W, C) for scoring, computed as `run` computes."""
         with self.context():
-            return self.system.generate(captions, seeds)
+            return self._able("generate")(captions, seeds)
 
     def combine(self, appearances: list[int], motions: list[int]) -> Any:
         """Clips with the appearances of some seeds and the motions of others, computed as `run` computes."""
         with self.context():
-            return self.system.combine(appearances, motions)
+            return self._able("combine")(appearances, motions)
 
     def animate(self, photos: Any) -> Any:
         """Clips uint8 (N, stages, T, H, W, 3) of photos (N, H, W, 3) for scoring, as `run` computes them."""
         with self.context():
-            return self.system.animate(photos)
+            return self._able("animate")(photos)
+
+    def _able(self, what: str) -> Any:
+        """The method of the system by which it makes clips for scoring, if it has it."""
+        if not hasattr(self.system, what):
+            fitting = ", ".join(self.system.metrics)
+            raise UsageError(f"this metric does not fit {self.name}; those that do: {fitting}.")
+        return getattr(self.system, what)
 
     def context(self) -> AbstractContextManager[object]:
         """The precision, as a context."""

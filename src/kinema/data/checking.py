@@ -63,7 +63,7 @@ def check(
         DataError: the folder is missing, is a file, or holds no clips.
     """
     if is_timelapse(Path(folder)):
-        return _check_timelapse(Path(folder), frames)
+        return _check_timelapse(Path(folder), frames, captions)
     layout = read_layout(*split_list(Path(folder)))
     with ThreadPoolExecutor() as pool:
         results = list(
@@ -99,7 +99,7 @@ def check(
     )
 
 
-def _check_timelapse(folder: Path, frames: int) -> CheckReport:
+def _check_timelapse(folder: Path, frames: int, captions: bool) -> CheckReport:
     """What a Sky Time-lapse folder holds; only the first picture of each short video is looked at."""
     videos = short_videos(folder, "all")
     problems = too_short(videos, frames)
@@ -120,9 +120,18 @@ def _check_timelapse(folder: Path, frames: int) -> CheckReport:
     ]
     if not clips:
         advice.insert(0, f"No short video has {frames} frames: take longer ones or train with fewer frames.")
+    if captions:
+        advice.insert(0, "Time-lapses have no captions, and this system needs them.")
     lengths = dict(sorted(Counter(map(len, videos.values())).items()))
     return CheckReport(
-        bool(clips) and parts["sky_train"], clips, problems, 0, 0, dict(sizes.most_common()), lengths, advice
+        bool(clips) and parts["sky_train"] and not captions,
+        clips,
+        problems,
+        0,
+        0,
+        dict(sizes.most_common()),
+        lengths,
+        advice,
     )
 
 

@@ -176,7 +176,8 @@ class FolderClips:
         pixels, _, reason = prepare(entry, self.frames, self.size, self.channels, self.frame_steps)
         if pixels is None:
             raise DataError(
-                f"{entry.name} can no longer be read ({reason}); see `kinema data check {self.folder}`."
+                f"{entry.name} can no longer be read ({reason}); "
+                f"see `kinema data check {self.folder} --for SYSTEM`."
             )
         return pixels
 
@@ -207,7 +208,8 @@ class FolderClips:
             first = "; ".join(f"{file}: {reason.rstrip('.')}" for file, reason in self.problems[:3])
             raise DataError(
                 f"{len(self.problems)} of {n} clips in '{self.folder}' cannot be used ({first}); "
-                f"mend or remove them: `kinema data check {self.folder}` lists all."
+                "mend or remove them; all are listed by "
+                f"`kinema data check {self.folder} --for SYSTEM --preset PRESET`."
             )
         if len(self.sizes) > 1:
             log.info(

@@ -64,7 +64,7 @@ def make(
     parts: list[tuple[Split, int]] = (
         [("train", trained), ("val", n - trained)] if split == "all" else [(split, n)]
     )
-    settings: dict[str, Any] = {"size": size, "seed": seed} | ({"frames": frames} if frames else {})
+    settings: dict[str, Any] = {"size": size, "seed": seed} | ({} if frames is None else {"frames": frames})
     if name.partition(":")[0] in DIGITS:
         settings |= {"template": template, "bank": bank}
     elif template != "long" or bank is not None:

@@ -104,11 +104,13 @@ class Skies:
         return np.array([self._draw(int(i))[0] for i in indices], np.float32)
 
     def batch(self, indices: Sequence[int]) -> dict[str, Any]:
-        """Items as "video" float32 (B, 3, T, S, S) in [-1, 1], "wind" float32 (B,) and "index" int64 (B,)."""
+        """Items as "video" float32 (B, 3, T, S, S) in [-1, 1], "wind" float32 (B,), empty captions."""
         video = LEVELS[self.pixels(indices)].transpose(0, 4, 1, 2, 3)
         return {
             "video": torch.from_numpy(np.ascontiguousarray(video)),
             "wind": torch.from_numpy(self.wind(indices)),
+            "caption": [""] * len(indices),
+            "wrong": [""] * len(indices),
             "index": torch.as_tensor(np.asarray(indices, np.int64)),
         }
 

@@ -57,6 +57,10 @@ def open_clips(
     if is_procedural(where):
         return procedural(str(where), frames=frames, size=size, channels=channels, split=split, seed=seed)
     if is_timelapse(Path(where)):
+        if channels != 3:
+            raise UsageError(f"a time-lapse folder is in colour, which is 3 channels, not {channels}.")
+        if frame_steps:
+            raise UsageError("a time-lapse folder is read frame by frame: --set frame_steps= (empty).")
         return TimeLapse(where, frames=frames, size=size, split=split)
     folder, only = split_list(Path(where))
     if not folder.exists() and len(folder.parts) == 1:

@@ -127,10 +127,12 @@ class TimeLapse:
         )
 
     def batch(self, indices: Sequence[int]) -> dict[str, Any]:
-        """Items as "video" float32 (B, 3, T, S, S) in [-1, 1] and "index" int64 (B,)."""
+        """Items as "video" float32 (B, 3, T, S, S) in [-1, 1] and "index" int64 (B,), with empty captions."""
         video = LEVELS[self.pixels(indices)].transpose(0, 4, 1, 2, 3)
         return {
             "video": torch.from_numpy(np.ascontiguousarray(video)),
+            "caption": [""] * len(indices),
+            "wrong": [""] * len(indices),
             "index": torch.as_tensor(np.asarray(indices, np.int64)),
         }
 

@@ -114,7 +114,7 @@ def read_picture(path: Path, limits: Limits) -> Pixels:
     """One picture as uint8 (H, W, 3), upright by its EXIF orientation, over black."""
     kind = sniff(path, limits)
     if kind not in STILL:
-        raise MediaError(f"'{path}' is {kind}, not a picture; read it with kinema.media.read_video.")
+        raise MediaError(f"'{path}' is {kind}, not a picture; expected png, jpg, webp or bmp.")
     pictures = Pictures(path, kind, limits)
     try:
         return next(pictures.frames())[2]

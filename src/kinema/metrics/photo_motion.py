@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from kinema.core.errors import UsageError
 from kinema.data.skies import WIND, drift
 from kinema.losses.gram import gram
 from kinema.metrics.pixels import psnr, ssim
@@ -124,8 +123,6 @@ def _chunks(n: int) -> Iterator[range]:
 
 def _made(system: Any, real: Clips) -> dict[str, Clips]:
     """What each stage makes of the first frames; the last stage has the name of the system."""
-    if not hasattr(system, "animate"):
-        raise UsageError(f"{system.name} makes no clips from photos, so these cannot be compared.")
     made = system.animate(real[:, 0])  # (N, stages, T, H, W, 3)
     stages = made.shape[1]
     names = [f"{system.name}, stage {k + 1}" for k in range(stages - 1)] + [system.name]

@@ -88,7 +88,8 @@ def load_bench(name: str) -> Any:
     """The function that gives the benchmark's jobs on a device."""
     where = _room(name).bench
     if where is None:
-        raise UsageError(f"{name} has no benchmark.")
+        others = ", ".join(system for system in SYSTEMS if _room(system).bench)
+        raise UsageError(f"{name} has no benchmark; these have: {others}.")
     return _load(where)
 
 

@@ -259,7 +259,7 @@ def _check(config: settings.Config) -> None:
             "apart=true does not go with augment, which would change both halves of a pair as one."
         )
     if config.apart and config.conditional:
-        raise UsageError("apart=true needs codes without classes: conditional=false.")
+        raise UsageError("classes do not go with codes kept apart: apart=false, or conditional=false.")
     check(config)
     if config.loss == "r3gan" and config.critic_norm != "none":
         norm = config.critic_norm

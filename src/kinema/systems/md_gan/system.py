@@ -173,9 +173,8 @@ class MDGAN(System):
         stage = request.stage or stages[-1]
         if stage not in stages:
             held = " and ".join(map(str, stages))
-            raise UsageError(
-                f"these weights hold stage {held}, not {stage}; `--preset refine` trains the second."
-            )
+            more = "; `--preset refine` trains the second" if c.stage == "base" else ""
+            raise UsageError(f"these weights hold stage {held}, not {stage}{more}.")
         length = self._length(request)
         if length not in LENGTHS:
             raise UsageError(f"length is from {LENGTHS[0]} to {LENGTHS[-1]} frames, not {length}.")

@@ -46,7 +46,9 @@ class MoCoGAN(System):
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
-        """Take the categories from the captions of the data."""
+        """Take the categories from the captions of the data; imported critics may not hear them."""
+        if config.conditional and (kind := config.video_critic) != "categorical":
+            raise UsageError(f"conditional=true needs video_critic=categorical: {kind} hears no categories.")
         return replace(config, classes=tuple(data.captions)) if config.conditional else config
 
     def players(self) -> dict[str, Player]:
@@ -233,11 +235,7 @@ def _check(config: settings.Config) -> None:
     at_least_one(config, "content", "motion", "width", "critic_width", "fps")
     not_negative(config, "lr", "weight_decay", "input_noise")
     if config.conditional and not config.classes:
-        raise UsageError("a conditional system needs categories: captions in its training data.")
-    if config.conditional and config.video_critic != "categorical":
-        raise UsageError(
-            f"conditional=true needs video_critic=categorical: {config.video_critic} hears no categories."
-        )
+        raise UsageError("categories are the captions of the data, and there are none: conditional=false.")
     check(config)
     if config.loss == "r3gan" and config.norm != "none":
         raise UsageError(f"loss=r3gan needs networks without batch norm: norm=none, not {config.norm}.")
