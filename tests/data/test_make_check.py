@@ -55,7 +55,7 @@ def test_make_refuses_to_mix_sets_and_unknown_requests(tmp_path: Path) -> None:
         make("sbmg", 2, tmp_path / "a", format="avi")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at least one clip, not 0"):
         make("sbmg", 0, tmp_path / "a")
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="and a frame, not 64 and 0"):
         make("skies", 2, tmp_path / "a", frames=0)
     with pytest.raises(UsageError, match="split is one of train, val, all"):
         make("sbmg", 2, tmp_path / "a", split="test")  # type: ignore[arg-type]

@@ -104,7 +104,7 @@ class Skies:
         return np.array([self._draw(int(i))[0] for i in indices], np.float32)
 
     def batch(self, indices: Sequence[int]) -> dict[str, Any]:
-        """Items as "video" float32 (B, 3, T, S, S) in [-1, 1], "wind" float32 (B,), empty captions."""
+        """Items as "video" float32 (B, 3, T, S, S) in [-1, 1], "wind" (B,), "index" (B,), empty captions."""
         video = LEVELS[self.pixels(indices)].transpose(0, 4, 1, 2, 3)
         return {
             "video": torch.from_numpy(np.ascontiguousarray(video)),
