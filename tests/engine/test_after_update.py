@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from toys import Game, Points, run
 
+from kinema.core.system import Update
+
 BOUND = 0.05
 
 
@@ -15,10 +17,12 @@ class Bound(Game):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[str, int]] = []
+        self.updates: list[Update] = []
 
-    def after_update(self, player: str, step: int) -> None:
+    def after_update(self, player: str, update: Update) -> None:
         assert not torch.is_grad_enabled()
-        self.calls.append((player, step))
+        self.calls.append((player, update.step))
+        self.updates.append(update)
         if player == "critic":
             for parameter in self.critic.parameters():
                 parameter.clamp_(-BOUND, BOUND)
@@ -41,6 +45,8 @@ def test_it_is_called_after_every_update_and_holds_the_bound(tmp_path: Path) -> 
     for micro_batch in (8, 2):
         system, _ = run(tmp_path / str(micro_batch), Bound, steps=2, micro_batch=micro_batch)
         assert system.calls == [(player, step) for step in (0, 1) for player in ONE_STEP]
+        assert {update.batch for update in system.updates} == {8}
+        assert {"critic/hinge", "critic/gradient_norm"} <= set(system.updates[0].terms)
         largest = {
             player: max(float(p.detach().abs().max()) for p in getattr(system, player).parameters())
             for player in ("critic", "generator")

@@ -21,6 +21,7 @@ class Rules:
     r1_every: int = 16
     gamma: tuple[float, float] = (2.0, 1.0)
     augment: tuple[str, ...] = ()
+    augment_target: float | None = None
 
 
 KINDS = ("colour", "translation", "cutout")

@@ -7,7 +7,8 @@ from torch import Tensor
 from kinema.ops.augment import DRAWS, KINDS, augment, colour, cutout, translation
 
 CLIPS = torch.rand(3, 3, 5, 16, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
-CHANCE = torch.tensor([[0.9, 0.2, 0.7, 0.1, 0.9, 0.4, 0.0], [0.0] * 7, [0.999] * 7], dtype=torch.float64)
+SAID = [[0.9, 0.2, 0.7, 0.1, 0.9, 0.4, 0.0, 0.5, 0.5, 0.5], [0.0] * 10, [0.999] * 10]
+CHANCE = torch.tensor(SAID, dtype=torch.float64)
 
 
 def test_colour_equals_a_slow_reference() -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from kinema.core.errors import UsageError
 from kinema.core.system import Progress
 from kinema.data import open_clips
 from kinema.losses.gram import gram
+from kinema.ops.augment import DRAWS, augment
 from kinema.systems.md_gan.bench import default_run, faithful_run, step
 from kinema.systems.md_gan.config import PRESETS, Config
 from kinema.systems.md_gan.losses import content, distance, ranking
@@ -149,21 +151,23 @@ def test_content_is_a_mean() -> None:
     assert content("l2", x, y).item() == pytest.approx(sum(d * d for d in differences) / len(differences))
 
 
-@pytest.mark.parametrize("kind", ["non-saturating", "minimax"])
-def test_adversarial_terms_by_hand(data: Any, kind: str) -> None:
-    system = build(adversarial=kind, content_weight=3.0)
-    logits, truth = torch.tensor([[0.3], [-2.0]]), torch.tensor([[1.0], [-0.5]])
-    sigmoid = [1 / (1 + math.exp(-v)) for v in logits.flatten().tolist()]
-    judged, real = maps(0)._replace(logits=logits), maps(1)._replace(logits=truth)
-    critic = system.critic_terms(judged, real, {})
-    assert critic["made"].item() == pytest.approx(-sum(math.log(1 - s) for s in sigmoid) / 2, rel=1e-5)
-    truths = [1 / (1 + math.exp(-v)) for v in truth.flatten().tolist()]
-    assert critic["real"].item() == pytest.approx(-sum(map(math.log, truths)) / 2, rel=1e-5)
-    made, clip = torch.zeros(2, 3, 1, 1, 1), torch.ones(2, 3, 1, 1, 1)
-    terms = system.generator_terms(made, clip, judged, {})
-    want = [math.log(1 - s) if kind == "minimax" else -math.log(s) for s in sigmoid]
-    assert terms["fool"].item() == pytest.approx(sum(want) / 2, rel=1e-5)
-    assert terms["content"].item() == 3.0
+@pytest.mark.parametrize("kind", ["log", "minimax"])
+def test_terms_by_hand(data: Any, kind: str) -> None:
+    """What the step yields, from logits of the same clips, computed apart."""
+    system = build(loss=kind, content_weight=3.0, critic_norm="none")
+    batch = data.batch(range(2))
+    (losses,) = system.step(batch, at())
+    with torch.no_grad():
+        made = system.generator.base(system.source(batch["video"]))
+        judged, truth = (system.critic(x).logits for x in (made, batch["video"]))
+    false, true = (torch.sigmoid(x).flatten().tolist() for x in (judged, truth))
+    critic, generator = losses["critic"], losses["generator"]
+    assert critic["real"].item() == pytest.approx(-sum(map(math.log, true)) / 2, rel=1e-4)
+    assert critic["fake"].item() == pytest.approx(-sum(math.log(1 - p) for p in false) / 2, rel=1e-4)
+    want = [math.log(1 - p) if kind == "minimax" else -math.log(p) for p in false]
+    assert generator["fool"].item() == pytest.approx(sum(want) / 2, rel=1e-4)
+    distance = (made - batch["video"]).abs().mean().item()
+    assert generator["content"].item() == pytest.approx(3 * distance, rel=1e-4)
 
 
 # ---- the step and its variants ----
@@ -171,7 +175,7 @@ def test_adversarial_terms_by_hand(data: Any, kind: str) -> None:
 VARIANTS = [
     {"base_skips": "inner"},
     {"content": "l2"},
-    {"adversarial": "minimax"},
+    {"loss": "minimax"},
     {"updates": "alternating"},
     {"stage": "refine"},
     {"stage": "refine", "updates": "alternating"},
@@ -181,6 +185,9 @@ VARIANTS = [
     {"stage": "refine", "ranking_critic": False},
     {"stage": "refine", "ranking_form": "nearing"},
     {"stage": "one-stage"},
+    {"loss": "hinge"},
+    {"augment": ("colour", "cutout")},
+    {"augment": ("translation",), "stage": "refine", "ranking": "none", "updates": "alternating"},
 ]
 
 
@@ -196,10 +203,44 @@ def test_every_variant_makes_its_step(data: Any, changes: dict[str, Any]) -> Non
     logged = (
         {f"{side}_{layer}" for side in ("near", "far") for layer in ("first", "third")} if ranked else set()
     )
-    critic = {"critic": {"real", "made"} | (layers if changes.get("ranking_critic", True) else set())}
+    critic = {"critic": {"real", "fake"} | (layers if changes.get("ranking_critic", True) else set())}
     generator = {"generator": {"fool", "content"} | layers | logged}
     alternating = changes.get("updates") == "alternating"
     assert yields == ([critic, generator] if alternating else [critic | generator])
+
+
+@pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
+@pytest.mark.parametrize("stage", ["base", "refine"])
+def test_the_r3gan_objective_at_both_stages(data: Any, updates: str, stage: str) -> None:
+    system = build(loss="r3gan", critic_norm="none", stage=stage, updates=updates, gamma=(2.0, 2.0))
+    batch = data.batch(range(2))
+    found: dict[str, Tensor] = {}
+    for losses in system.step(batch, at()):
+        found |= {f"{p}/{k}": v for p, of in losses.items() for k, v in of.items()}
+    with torch.no_grad():
+        made = system.trained(system.source(batch["video"]))
+        apart = system.critic(batch["video"]).logits - system.critic(made).logits
+    assert found["critic/pairs"].item() == pytest.approx(softplus(-apart).mean().item(), rel=1e-3)
+    assert found["generator/fool"].item() == pytest.approx(softplus(apart).mean().item(), rel=1e-3)
+    assert found["critic/r1"].item() > 0
+    assert found["critic/r2"].item() > 0
+    assert ("generator/rank_first" in found) == (stage == "refine")
+
+
+def test_the_critic_sees_changed_clips(data: Any) -> None:
+    kinds = ("colour",)
+    system = build(augment=kinds, augment_target=0.6, critic_norm="none")
+    assert system.strength.p is not None
+    system.strength.p.fill_(1.0)
+    batch = data.batch(range(2))
+    (losses,) = system.step(batch, at())
+    chance = at().rand(DRAWS)
+    with torch.no_grad():
+        made = system.generator.base(system.source(batch["video"]))
+        true, false = (system.critic(augment(x, chance, kinds)).logits for x in (batch["video"], made))
+    assert losses["critic"]["real"].item() == pytest.approx(softplus(-true).mean().item(), rel=1e-3)
+    assert losses["critic"]["fake"].item() == pytest.approx(softplus(false).mean().item(), rel=1e-3)
+    assert losses["critic"]["sure"].item() == true.sign().mean().item()
 
 
 def test_alternating_and_simultaneous_steps_agree_before_anything_moves(data: Any) -> None:
@@ -297,7 +338,7 @@ def test_both_ways_of_the_benchmark_agree(data: Any) -> None:
     slow, fast = faithful_run(system, photo), default_run(system, photo, nullcontext)
     assert all((slow[key] - fast[key]).abs().max() < 1e-4 for key in slow)
     terms = step(system, data.batch(range(2)), nullcontext)
-    assert set(terms) == {"critic/real", "critic/made", "generator/fool"}
+    assert set(terms) == {"critic/real", "critic/fake", "generator/fool"}
 
 
 @pytest.mark.parametrize(
@@ -307,6 +348,9 @@ def test_both_ways_of_the_benchmark_agree(data: Any) -> None:
         ({"frames": 0}, "not 0"),
         ({"size": 48}, "32, 64, 96, … pixels, not 48"),
         ({"generator_width": 0}, "generator_width is at least 1, not 0"),
+        ({"loss": "r3gan"}, "loss=r3gan needs a critic without batch norm: critic_norm=none, not batch"),
+        ({"stage": "refine", "augment": ("cutout",)}, "augment changes what the ranking compares"),
+        ({"augment_target": 0.6}, "augment_target is between -1 and 1 and needs augment"),
         ({"content_weight": -1.0}, "content_weight is a number from 0 on, but -1.0"),
     ],
 )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kinema.core.config import RunSettings
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Video
-from kinema.core.system import Losses, Progress
+from kinema.core.system import Losses, Progress, Update
 from kinema.data import MovingShapes
 from kinema.engine import train
 from kinema.systems.tgan import bounds
@@ -203,10 +203,10 @@ def test_training_holds_the_critic_below_slope_one_after_each_clip(tmp_path: Pat
     found: list[float] = []
 
     class Watched(TGAN):
-        def after_update(self, player: str, step: int) -> None:
+        def after_update(self, player: str, update: Update) -> None:
             before = largest(self.critic)
-            super().after_update(player, step)
-            if player == "critic" and step % 5 == 0:
+            super().after_update(player, update)
+            if player == "critic" and update.step % 5 == 0:
                 assert largest(self.critic) <= 1 + 1e-4
             if player == "critic":
                 found.append(before)

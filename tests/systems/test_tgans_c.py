@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Video
@@ -18,6 +19,7 @@ from kinema.core.system import Progress
 from kinema.data import open_clips, parse_caption
 from kinema.engine import train
 from kinema.metrics.digits import caption_fidelity, digit_judge
+from kinema.ops.augment import DRAWS, augment
 from kinema.systems.tgans_c.bench import BATCH, default_step, faithful_step
 from kinema.systems.tgans_c.config import PRESETS, Config, Request
 from kinema.systems.tgans_c.losses import (
@@ -278,6 +280,55 @@ def test_penalty_comes_every_so_many_steps_with_its_weight(data: Any) -> None:
     strong = build(data, r1=0.2, r1_every=4)
     other = next(strong.step(data.batch(range(4)), at(0, slice(0, 4), 4)))["critic"]
     assert other["r1"].item() == pytest.approx(2 * terms[0]["r1"].item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
+def test_r3gan_pairs_every_false_clip_and_penalises_both_kinds(data: Any, updates: str) -> None:
+    system = build(data, loss="r3gan", critic_norm="none", gamma=(2.0, 1.0), updates=updates, diversity=0.0)
+    batch, step = data.batch(range(8)), 50  # half of the run: gamma is 1.5
+    own = system.step(batch, at(step))
+    critic = next(own)["critic"]
+    with torch.no_grad():
+        s = system.sentences(batch["caption"])
+        wrong = system.sentences(batch["wrong"])
+        fake = system.generator(at(step).randn(*system.generator.noise_shape), s)
+
+    def logits_of(x: Tensor, sentence: Tensor) -> dict[str, Tensor]:
+        return system.critics.logits(system.critics.features(x, step), sentence)
+
+    true, rejected, false = logits_of(batch["video"], s), logits_of(batch["video"], wrong), logits_of(fake, s)
+    for head in true:
+        want = sum(softplus(other[head] - true[head]).mean() for other in (rejected, false)) / 2 / len(true)
+        assert critic[head].item() == pytest.approx(want.item(), rel=1e-4)
+    for name, clips in (("r1", batch["video"]), ("r2", fake)):
+        total = 0.0
+        for i in range(8):
+            x = clips[i : i + 1].clone().requires_grad_()
+            mean = torch.stack([v.mean() for v in logits_of(x, s[i : i + 1]).values()]).mean()
+            total += torch.autograd.grad(mean, x)[0].square().sum().item()
+        assert critic[name].item() == pytest.approx(1.5 * total / 16, rel=1e-3)
+    weights = list(system.critics.parameters())
+    grads = torch.autograd.grad(critic["r2"], weights, allow_unused=True, retain_graph=True)
+    assert any(g is not None and g.abs().sum() > 0 for g in grads)
+    assert not any(math.isnan(v.item()) for losses in own for v in losses["generator"].values())
+
+
+def test_critics_see_real_and_generated_clips_changed_alike(data: Any) -> None:
+    kinds = ("translation", "cutout")
+    system = build(data, augment=kinds, loss="hinge", critic_norm="none")
+    batch, fake = data.batch(range(8)), data.batch(range(8, 16))["video"]
+    s = system.sentences(batch["caption"])
+    terms, _ = system.critic_losses(batch, fake, s, None, at(3))
+    chance = at(3).rand(DRAWS)
+    plain = build(data, loss="hinge", critic_norm="none")
+    before = {**batch, "video": augment(batch["video"], chance, kinds)}
+    wanted, _ = plain.critic_losses(before, augment(fake, chance, kinds), s, None, at(3))
+    assert {k: v.item() for k, v in terms.items()} == pytest.approx({k: v.item() for k, v in wanted.items()})
+    adaptive = build(data, augment=kinds, augment_target=0.6, loss="hinge", critic_norm="none")
+    untouched, (_, true, _) = adaptive.critic_losses(batch, fake, s, None, at(3))
+    assert untouched["frame"].item() != pytest.approx(terms["frame"].item())
+    signs = torch.stack([true[h].sign().mean() for h in true])
+    assert untouched["sure"].item() == pytest.approx(signs.mean().item())
 
 
 def test_text_encoder_is_frozen_unless_finetuned(data: Any) -> None:

@@ -103,6 +103,17 @@ class Progress:
         return draw[self.rows].to(self.device, non_blocking=True)
 
 
+class Update(NamedTuple):
+    """An update of a player that has been made."""
+
+    step: int
+    """number of the step, from 0"""
+    batch: int
+    """items in the whole step, over all processes and micro-batches"""
+    terms: Mapping[str, float]
+    """"player/term" -> value over all these items, of every player updated together with this one"""
+
+
 class Extent(NamedTuple):
     """How much a request asks for, known before anything is made."""
 
@@ -157,18 +168,19 @@ class System(nn.Module):
         del batch, progress
         yield from ()
 
-    def after_update(self, player: str, step: int) -> None:
-        """Put the weights of a player back to where they must stay.
+    def after_update(self, player: str, update: Update) -> None:
+        """Put the weights of a player back to where they must stay, or change buffers by what it said.
 
-        Called without gradients after each of its updates, so that bounds on weights, as Wasserstein critics
-        have them, hold from one update to the next. A step cannot do this: its last update comes after its
-        last line, micro-batches carry it out several times, and an update that is not finite is left out.
+        Called without gradients after each of its updates, alike in all processes, so that bounds on weights,
+        as Wasserstein critics have them, hold from one update to the next. A step cannot do this: its last
+        update comes after its last line, micro-batches carry it out several times, and an update that is not
+        finite is left out.
 
         Args:
             player: the name under which `step` yielded its losses.
-            step: number of the step, from 0.
+            update: when, of how many items, and the values of the terms.
         """
-        del player, step
+        del player, update
 
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:
         """Fit to its weights what only use depends on, such as the statistics of batch norms.

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from kinema.core.config import RunSettings
-from kinema.core.system import Player, Progress, System
+from kinema.core.system import Player, Progress, System, Update
 from kinema.engine.devices import Context, out_of_memory, ran_out_of_memory
 from kinema.engine.distributed import World
 from kinema.engine.gradients import Micro, apply, lock_step
@@ -99,10 +99,11 @@ class Stepper:
             if update.broken:
                 broken += update.broken
                 continue
+            done = Update(training.counters.step, self.settings.batch, update.values)
             for name in update.gradients:
                 apply(training.optimisers[name], self.players[name], self.parameters[name], update, name)
                 with torch.no_grad():
-                    self.system.after_update(name, training.counters.step)
+                    self.system.after_update(name, done)
             for name, value in update.values.items():
                 sums.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in sums.items()}, broken

@@ -1,6 +1,6 @@
-"""A critic's and a generator's terms by any objective, with R1 or R3GAN's penalties and DiffAugment.
+"""A critic's and a generator's terms by any objective, with R1 or R3GAN's penalties, DiffAugment and ADA.
 
-Systems that make clips from noise share it: a room says what its critic answers to which items, and when who
+Systems that make clips share it: a room says what its critic answers to which items, and when who
 is updated. What is left to chance comes from `Progress`, so that micro-batches and processes agree.
 """
 
@@ -14,11 +14,14 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.system import Progress
 from kinema.losses import r3gan
+from kinema.losses.adaptive import SURE, surety
 from kinema.losses.adversarial import ADVERSARIAL, Adversarial, gradient_penalty
 from kinema.ops.augment import DRAWS, KINDS, augment
 
 Judge = Callable[[Tensor], Tensor]
 """items (B, ...) -> logits of being real (B, ...), each item's from itself but for batch norm"""
+ABSOLUTE = ("log", "hinge")
+"""objectives whose logits mean something alone: real above zero, generated below"""
 COMPARED = ("relativistic", "r3gan")
 """objectives that look at pairs of a real and a generated item"""
 
@@ -46,6 +49,10 @@ class Settings(Protocol):
     def augment(self) -> tuple[str, ...]:
         """What critics see is changed by these, see `augment`."""
 
+    @property
+    def augment_target(self) -> float | None:
+        """How sure critics may be before they see more changes, see `Strength`; None: always all changes."""
+
 
 class Game:
     """The game of one step. Every method draws once how items are changed, real and generated ones alike.
@@ -58,6 +65,7 @@ class Game:
         settings: Settings,
         progress: Progress,
         objectives: Mapping[str, Adversarial] = ADVERSARIAL,
+        strength: Tensor | None = None,
     ) -> None:
         """Read the rules.
 
@@ -65,14 +73,17 @@ class Game:
             settings: of the room.
             progress: where the run stands, which decides whether R1 has its turn and how large γ is.
             objectives: what `settings.loss` may name besides "r3gan".
+            strength: chance of each change, `Strength.p`; None: all happen.
         """
-        self.settings, self.progress = settings, progress
+        self.settings, self.progress, self.strength = settings, progress, strength
         self.paired = settings.loss == "r3gan"
         self.objective = r3gan.PAIRS if self.paired else objectives[settings.loss]
         self.penalised = settings.r1 > 0 and progress.step % settings.r1_every == 0
 
     def critic_terms(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The critic's: "real", "fake" and R1 as "r1" in its turn; of r3gan "pairs", "r1" and "r2".
+
+        With a strength to adapt also "sure", which has no gradient.
 
         Args:
             judge: the critic.
@@ -114,12 +125,9 @@ class Game:
     # ---- parts ----
 
     def _through_changes(self, judge: Judge) -> Judge:
-        """The same critic behind one draw of DiffAugment."""
-        kinds = self.settings.augment
-        if not kinds:
-            return judge
-        chance = self.progress.rand(DRAWS)  # of a clip; its frames, if there are several, share it
-        return lambda items: judge(augment(items, chance.repeat(len(items) // len(chance), 1), kinds))
+        """The same critic behind one draw of changes."""
+        change = changes(self.settings, self.progress, self.strength)
+        return lambda items: judge(change(items))
 
     def _judge_real(self, judge: Judge, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits of real items, and R1 when it has its turn."""
@@ -133,8 +141,16 @@ class Game:
 
     def _apart(self, true: Tensor, false: Tensor) -> dict[str, Tensor]:
         """What the critic pays for real and for generated items; where it compares them, that is one term."""
-        fake = {"fake": self.objective.false(false, true)}
-        return fake if self.settings.loss in COMPARED else {"real": self.objective.true(true), **fake}
+        terms = {"fake": self.objective.false(false, true)}
+        if self.settings.loss not in COMPARED:
+            terms = {"real": self.objective.true(true), **terms}
+        return terms | self._sure(true, false)
+
+    def _sure(self, true: Tensor, false: Tensor) -> dict[str, Tensor]:
+        """How sure the critic is, where the strength of changes depends on it."""
+        if self.strength is None:
+            return {}
+        return {SURE: surety(true, None if self.settings.loss in ABSOLUTE else false)}
 
     def _pairs(self, judge: Judge, real: Tensor, fake: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """R3GAN's terms with both penalties, and the logits of real items; everything without autocast."""
@@ -142,7 +158,21 @@ class Game:
         with torch.autocast(real.device.type, enabled=False):
             true, false = judge(real), judge(fake)
         gamma = r3gan.annealed(self.settings.gamma, self.progress.fraction)
-        return r3gan.critic_terms(true, false, real, fake, gamma), true
+        return r3gan.critic_terms(true, false, real, fake, gamma) | self._sure(true, false), true
+
+
+def changes(
+    settings: Settings, progress: Progress, strength: Tensor | None = None
+) -> Callable[[Tensor], Tensor]:
+    """One draw of how the items of a batch (B, ...) are changed before critics see them, if they are.
+
+    Items (K B, ...) are K times the batch: frames of clips, which share what their clip has drawn.
+    """
+    kinds = settings.augment
+    if not kinds:
+        return lambda items: items
+    chance = progress.rand(DRAWS)
+    return lambda items: augment(items, chance.repeat(len(items) // len(chance), 1), kinds, strength)
 
 
 def check(settings: Settings) -> None:
@@ -158,5 +188,8 @@ def check(settings: Settings) -> None:
     for kind in settings.augment:
         if kind not in KINDS:
             raise UsageError(f"augment is some of {', '.join(KINDS)}, not '{kind}'.")
+    target = settings.augment_target
+    if target is not None and not (settings.augment and -1 < target < 1):
+        raise UsageError(f"augment_target is between -1 and 1 and needs augment, but {target} was given.")
     if settings.loss == "r3gan" and settings.r1:
         raise UsageError("loss=r3gan has penalties of its own, weighted by gamma: r1=0.")

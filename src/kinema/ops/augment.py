@@ -9,19 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 KINDS = ("colour", "translation", "cutout")
-DRAWS = 7
-"""uniform numbers that one item needs"""
+DRAWS = 10
+"""uniform numbers that one item needs: seven say how it is changed, one for each kind whether"""
 SHIFT = 8
 """a translation is at most 1 / SHIFT of a side"""
 
 
-def augment(x: Tensor, chance: Tensor, kinds: tuple[str, ...] = KINDS) -> Tensor:
+def augment(
+    x: Tensor, chance: Tensor, kinds: tuple[str, ...] = KINDS, strength: Tensor | None = None
+) -> Tensor:
     """Change every item in its own way; gradients of any order flow back.
 
     Args:
         x: frames (B, C, H, W) or clips (B, C, T, H, W) in [-1, 1]; the result may leave that range.
         chance: (B, DRAWS) in [0, 1); the same numbers change real and generated items alike.
         kinds: some of "colour", "translation" and "cutout".
+        strength: chance of each kind to happen to an item, in [0, 1], a scalar; None: all happen.
 
     Returns:
         The shape of `x`.
@@ -30,11 +33,17 @@ def augment(x: Tensor, chance: Tensor, kinds: tuple[str, ...] = KINDS) -> Tensor
         >>> augment(torch.zeros(2, 3, 16, 8, 8), torch.rand(2, DRAWS)).shape
         torch.Size([2, 3, 16, 8, 8])
     """
-    if "colour" in kinds:
-        x = colour(x, chance[:, :3])
-    if "translation" in kinds:
-        x = translation(x, chance[:, 3:5])
-    return cutout(x, chance[:, 5:7]) if "cutout" in kinds else x
+    change = {"colour": colour, "translation": translation, "cutout": cutout}
+    used = {"colour": chance[:, :3], "translation": chance[:, 3:5], "cutout": chance[:, 5:7]}
+    for kind, happens in zip(KINDS, chance[:, 7:].unbind(1), strict=True):
+        if kind not in kinds:
+            continue
+        changed = change[kind](x, used[kind])
+        if strength is not None:
+            mask = (happens < strength).view(-1, *(1,) * (x.dim() - 1))
+            changed = torch.where(mask, changed, x)
+        x = changed
+    return x
 
 
 def colour(x: Tensor, chance: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
+from kinema.core.system import Extent, Losses, Player, Progress, System, Update, adversaries
+from kinema.losses.adaptive import Strength
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
@@ -50,6 +51,7 @@ class G3AN(System):
         self.critics = nn.ModuleDict({name: kinds[name](config) for name in wanted})
         if config.apart:
             self.critics.update({"look": apart.LookCritic(config), "motion": apart.MotionCritic(config)})
+        self.strength = Strength(config)
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -76,7 +78,8 @@ class G3AN(System):
         # The generator of chance stands at the same place in every part of the batch.
         chance = [torch.rand(1 + c.image_frames, generator=progress.generator).tolist() for _ in range(2)]
         draws = [progress.rand(2, 1 + apart.DRAWS) if c.apart else None for _ in range(2)]
-        real, game = self.views(batch["video"], chance[0], draws[0], generated=False), Game(c, progress)
+        real = self.views(batch["video"], chance[0], draws[0], generated=False)
+        game = Game(c, progress, strength=self.strength.p)
         judges: dict[str, Judge] = dict(self.critics.items())
         if label is not None:  # there are no critics of pairs then
             heard = {"video": label, "image": label.repeat(c.image_frames, 1)}
@@ -119,6 +122,10 @@ class G3AN(System):
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
         return one_hot(labels, self.config.classes, self.device)
+
+    def after_update(self, player: str, update: Update) -> None:
+        """Critics that are too sure see more changes, and fewer otherwise, if the configuration says so."""
+        self.strength.after_update(player, update)
 
     # ---- use ----
 

@@ -94,7 +94,7 @@ def step(system: MDGAN, batch: dict[str, Any], precision: Precision) -> dict[str
         for n, (player, terms) in enumerate(losses.items(), 1):
             loss = torch.stack([term.float() for term in terms.values()]).sum()
             torch.autograd.grad(loss, players[player].parameters(), retain_graph=n < len(losses))
-            out |= {f"{player}/{k}": v.detach() for k, v in terms.items() if k in ("real", "made", "fool")}
+            out |= {f"{player}/{k}": v.detach() for k, v in terms.items() if k in ("real", "fake", "fool")}
 
 
 @torch.no_grad()

@@ -30,14 +30,29 @@ class Config:
     """channels of a generator's first feature map (g)"""
     critic_width: int = 32
     """channels of the critic's first feature map (d)"""
+    critic_norm: Literal["batch", "none"] = "batch"
+    """normalisation inside the critic"""
     base_skips: Literal["all", "inner"] = "all"
     """connections from encoder to decoder of the Base-Net; inner: without the two outermost"""
     refine_skips: Literal["all", "inner"] = "inner"
     """the same for the Refine-Net"""
 
     # Objective
-    adversarial: Literal["non-saturating", "minimax"] = "non-saturating"
-    """what the generator minimises: -log D(fake), or log(1 - D(fake)) as the paper writes it"""
+    loss: Literal["log", "minimax", "hinge", "relativistic", "r3gan"] = "log"
+    """what the two players pay for real and made clips. log: the generator minimises -log D(made); minimax:
+    log(1 - D(made)), as the paper writes it; r3gan: pairs, gradients penalised; needs critic_norm=none"""
+    r1: float = 0.0
+    """weight γ of the gradient penalty γ/2 |∇D(x)|² of the critic on real clips; 0 leaves it out (paper)"""
+    r1_every: int = 16
+    """steps between penalties, which then count that much more"""
+    gamma: tuple[float, float] = (2.0, 0.2)
+    """weight of the gradient penalties of r3gan at the start and at the end of the run"""
+    augment: tuple[str, ...] = ()
+    """what the critic sees is changed by these, alike in all frames of a clip: colour, translation, cutout;
+    not together with the ranking, which compares what it sees"""
+    augment_target: float | None = None
+    """how sure the critic may be of real items, from -1 to 1 (ADA: 0.6): changes come the more often the
+    longer it is surer than that; None: all changes, always"""
     content: Literal["l1", "l2"] = "l1"
     """distance of the made clip from the real one"""
     content_weight: float = 1.0

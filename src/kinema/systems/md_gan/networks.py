@@ -162,8 +162,9 @@ class Critic(nn.Module):
         rest = (config.frames // 16, config.size // 32, config.size // 32)
 
         def block(i: int, o: int, slope: float = 0.2) -> list[nn.Module]:
-            conv = nn.Conv3d(i, o, 4, 2, 1, bias=False)
-            return [conv, BatchNorm3d(o), nn.LeakyReLU(slope)]
+            plain = config.critic_norm == "none"
+            conv = nn.Conv3d(i, o, 4, 2, 1, bias=plain)
+            return [conv, nn.Identity() if plain else BatchNorm3d(o), nn.LeakyReLU(slope)]
 
         self.slice1 = nn.Sequential(nn.Conv3d(3, d, (3, 4, 4), (1, 2, 2), 1, bias=False), nn.LeakyReLU(0.2))
         self.slice2 = nn.Sequential(*block(d, 2 * d), *block(2 * d, 4 * d))

@@ -19,9 +19,12 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Image, Pixels, Video
-from kinema.core.system import Extent, Losses, Player, Progress, System
+from kinema.core.system import Extent, Losses, Player, Progress, System, Update
 from kinema.data.prepare import squash
+from kinema.losses.adaptive import Strength
 from kinema.losses.adversarial import ADVERSARIAL
+from kinema.losses.game import Game, Judge, check
+from kinema.nn.initial import keeping_sizes
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import in_parts, in_use, to_uint8
 from kinema.systems.md_gan import config as settings
@@ -30,7 +33,10 @@ from kinema.systems.md_gan.networks import Critic, Generator, Judged, Stage, rep
 from kinema.systems.md_gan.photo import check_memory, fade, largest, paste, read_photos, to_tensor
 
 LENGTHS = range(2, 1001)
-OBJECTIVE = ADVERSARIAL["log"]
+OBJECTIVES = {
+    **ADVERSARIAL,
+    "minimax": ADVERSARIAL["log"]._replace(fool=lambda false, true: -F.softplus(false).mean()),
+}
 SHOWN = 4
 """photos of a demonstration"""
 
@@ -50,7 +56,10 @@ class MDGAN(System):
         self.config = config
         self.generator = Generator(config)
         self.critic = Critic(config)
+        self.strength = Strength(config)
         self.apply(_normal_init)
+        if config.critic_norm == "none":
+            self.critic.apply(keeping_sizes)
         self.train()
 
     @property
@@ -88,20 +97,33 @@ class MDGAN(System):
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic on a real and a made clip, then the generator; or both at once."""
-        del progress  # no noise anywhere
         real = batch["video"]
         source = self.source(real)
+        game = Game(self.config, progress, OBJECTIVES, self.strength.p)
         if self.config.updates == "alternating":
             with torch.no_grad():
                 made = self.trained(source)
-            judged, truth, ranks = self.judge(made, real, source)
-            yield {"critic": self.critic_terms(judged, truth, ranks)}
-        made = self.trained(source)
-        judged, truth, ranks = self.judge(made, real, source)
-        losses = {"generator": self.generator_terms(made, real, judged, ranks)}
-        if self.config.updates == "simultaneous":
-            losses = {"critic": self.critic_terms(judged, truth, ranks), **losses}
-        yield losses
+            judge, seen = self.judge()
+            terms = game.critic_terms(judge, real, made)
+            yield {"critic": terms | self.critic_ranks(self.ranks(seen[-1], seen[0], source))}
+            made = self.trained(source)
+            judge, seen = self.judge()
+            fool = game.generator_term(judge, made, real)
+            ranks = self.ranks(seen[0], real, source)
+            yield {"generator": self.generator_terms(fool, made, real, ranks)}
+        else:
+            made = self.trained(source)
+            judge, seen = self.judge()
+            terms, fool = game.both(judge, real, made)
+            ranks = self.ranks(seen[-1], seen[0], source)
+            yield {
+                "critic": terms | self.critic_ranks(ranks),
+                "generator": self.generator_terms(fool, made, real, ranks),
+            }
+
+    def after_update(self, player: str, update: Update) -> None:
+        """A critic that is too sure sees more changes, and fewer otherwise, if the configuration says so."""
+        self.strength.after_update(player, update)
 
     # ---- the objective ----
 
@@ -113,27 +135,34 @@ class MDGAN(System):
         with torch.no_grad():
             return self.generator.base.animate(photo)
 
-    def judge(self, made: Tensor, real: Tensor, source: Tensor) -> tuple[Judged, Judged, dict[str, Ranking]]:
-        """The critic on the made and on the real clip, and the ranking at both layers where there is one."""
-        judged, truth = self.critic(made), self.critic(real)
-        if self.config.stage == "base" or self.config.ranking == "none":
-            return judged, truth, {}
-        c, base = self.config, self.critic(source)
-        return judged, truth, ranking(c.ranking, c.ranking_form, judged, truth, base)
+    def judge(self) -> tuple[Judge, list[Judged]]:
+        """The critic as the game needs it, and what it says of each batch of clips that it is shown."""
+        seen: list[Judged] = []
 
-    def critic_terms(self, judged: Judged, truth: Judged, ranks: dict[str, Ranking]) -> dict[str, Tensor]:
-        """Terms of L_D: the adversarial ones, and the ranking that the critic maximises."""
-        terms = {"real": OBJECTIVE.true(truth.logits), "made": OBJECTIVE.false(judged.logits, truth.logits)}
-        if self.config.ranking_critic:
-            terms |= {f"rank_{k}": -self.config.ranking_weight * rank.loss for k, rank in ranks.items()}
-        return terms
+        def judge(clips: Tensor) -> Tensor:
+            seen.append(self.critic(clips))
+            return seen[-1].logits
+
+        return judge, seen
+
+    def ranks(self, made: Judged, real: Judged | Tensor, source: Tensor) -> dict[str, Ranking]:
+        """The ranking at both layers, in the second stage; real clips (B, 3, T, S, S) are judged for it."""
+        c = self.config
+        if not _ranks(c):
+            return {}
+        truth = self.critic(real) if isinstance(real, Tensor) else real
+        return ranking(c.ranking, c.ranking_form, made, truth, self.critic(source))
+
+    def critic_ranks(self, ranks: dict[str, Ranking]) -> dict[str, Tensor]:
+        """Terms of L_D besides the adversarial ones: the ranking, which the critic maximises."""
+        c = self.config
+        return {f"rank_{k}": -c.ranking_weight * r.loss for k, r in ranks.items() if c.ranking_critic}
 
     def generator_terms(
-        self, made: Tensor, real: Tensor, judged: Judged, ranks: dict[str, Ranking]
+        self, fool: Tensor, made: Tensor, real: Tensor, ranks: dict[str, Ranking]
     ) -> dict[str, Tensor]:
         """Terms of L_G = L_adv + L_con + lambda L_rank; `near` and `far` have no gradient: for the log."""
-        c, logits = self.config, judged.logits
-        fool = -F.softplus(logits).mean() if c.adversarial == "minimax" else OBJECTIVE.fool(logits, logits)
+        c = self.config
         terms = {"fool": fool, "content": c.content_weight * content(c.content, made, real)}
         for layer, rank in ranks.items():
             terms[f"rank_{layer}"] = c.ranking_weight * rank.loss
@@ -238,6 +267,17 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"the network makes frames of 32, 64, 96, … pixels, not {config.size}.")
     at_least_one(config, "generator_width", "critic_width", "fps")
     not_negative(config, "lr", "content_weight", "ranking_weight")
+    check(config)
+    if config.loss == "r3gan" and config.critic_norm != "none":
+        norm = config.critic_norm
+        raise UsageError(f"loss=r3gan needs a critic without batch norm: critic_norm=none, not {norm}.")
+    if config.augment and _ranks(config):
+        raise UsageError("augment changes what the ranking compares: ranking=none, or no augment.")
+
+
+def _ranks(config: settings.Config) -> bool:
+    """Whether clips are ranked: in the second stage alone."""
+    return config.stage != "base" and config.ranking != "none"
 
 
 def _normal_init(module: nn.Module) -> None:

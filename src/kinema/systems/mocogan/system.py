@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Extent, Losses, Player, Progress, System
+from kinema.core.system import Extent, Losses, Player, Progress, System, Update
+from kinema.losses.adaptive import Strength
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
@@ -43,6 +44,7 @@ class MoCoGAN(System):
         self.config = config
         self.generator = Generator(config)
         self.critics = nn.ModuleDict({"image": ImageCritic(config), "video": VideoCritic(config)})
+        self.strength = Strength(config)
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -93,6 +95,10 @@ class MoCoGAN(System):
         rows = torch.arange(len(codes), device=codes.device)
         return self.generator.pictures(codes[rows, (progress.rand() * c.frames).long()]), drawn
 
+    def after_update(self, player: str, update: Update) -> None:
+        """Critics that are too sure see more changes, and fewer otherwise, if the configuration says so."""
+        self.strength.after_update(player, update)
+
     # ---- the objective ----
 
     def critic_terms(
@@ -100,7 +106,10 @@ class MoCoGAN(System):
     ) -> dict[str, Tensor]:
         """-log D(x) - log(1 - D(x~)), and the categories of real clips; or R3GAN's pairs and penalties."""
         classes: list[Tensor] = []
-        judge, game = self.judge(name, progress, classes), Game(self.config, progress)
+        judge, game = (
+            self.judge(name, progress, classes),
+            Game(self.config, progress, strength=self.strength.p),
+        )
         return game.critic_terms(judge, real, fake) | self.category_term(classes[0], label)
 
     def generator_terms(
@@ -108,7 +117,10 @@ class MoCoGAN(System):
     ) -> dict[str, Tensor]:
         """-log D(x~), or R3GAN's pairs; and, as in InfoGAN, the categories drawn for generated clips."""
         classes: list[Tensor] = []
-        judge, game = self.judge(name, progress, classes), Game(self.config, progress)
+        judge, game = (
+            self.judge(name, progress, classes),
+            Game(self.config, progress, strength=self.strength.p),
+        )
         terms = {name: game.generator_term(judge, fake, real)}
         return terms | (self.category_term(classes[0], drawn) if self.config.infogan else {})
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from kinema.nn.initial import keeping_sizes
 from kinema.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, without_shift
 from kinema.systems.tgan.config import Config
 
@@ -104,10 +105,3 @@ def initialise(module: nn.Module) -> None:
         nn.init.uniform_(module.weight, -0.01, 0.01)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def keeping_sizes(module: nn.Module) -> None:
-    """Where no norm restores the size of maps, weights must keep it (He et al. 2015, arXiv:1502.01852)."""
-    if isinstance(module, nn.modules.conv._ConvNd):
-        nn.init.kaiming_normal_(module.weight, 0.2)
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]

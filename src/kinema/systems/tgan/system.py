@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
+from kinema.core.system import Extent, Losses, Player, Progress, System, Update, adversaries
+from kinema.losses.adaptive import Strength
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts
@@ -43,6 +44,7 @@ class TGAN(System):
         self.config = config
         self.generator = Generator(config)
         self.critic = Critic(config)
+        self.strength = Strength(config)
 
     def players(self) -> dict[str, Player]:
         """`critic` and `generator`, which is G0 and G1."""
@@ -50,7 +52,7 @@ class TGAN(System):
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
-        real, game = batch["video"], Game(self.config, progress, OBJECTIVES)
+        real, game = batch["video"], Game(self.config, progress, OBJECTIVES, self.strength.p)
         if len(real) < 2:  # the batch norm of z0 has one value a clip
             raise UsageError(
                 "TGAN learns from pieces of at least 2 clips: choose a larger batch or micro_batch."
@@ -65,14 +67,15 @@ class TGAN(System):
             terms, fool = game.both(self.critic, real, self.generator(self.noise(progress)))
             yield {"critic": terms, "generator": {"fool": fool}}
 
-    def after_update(self, player: str, step: int) -> None:
-        """Bind the critic by what `Config.bound` names."""
+    def after_update(self, player: str, update: Update) -> None:
+        """Bind the critic by what `Config.bound` names; see that it is not too sure."""
         c = self.config
+        self.strength.after_update(player, update)
         if player != "critic":
             return
         if c.bound == "weights":
             clip_weights(self.critic)
-        elif c.bound == "singular_values" and step % c.bound_every == 0:
+        elif c.bound == "singular_values" and update.step % c.bound_every == 0:
             clip_singular_values(self.critic)
 
     def noise(self, progress: Progress) -> Tensor:

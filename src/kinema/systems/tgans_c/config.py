@@ -61,12 +61,19 @@ class Config:
     constraint; ca: and motion critic (the paper's best)"""
     conditional: bool = True
     """False trains without captions: the sentence vector is zero and there are no wrong captions"""
-    loss: Literal["log", "hinge", "relativistic"] = "log"
-    """log: the paper's cross-entropy on logits"""
+    loss: Literal["log", "hinge", "relativistic", "r3gan"] = "log"
+    """log: the paper's cross-entropy on logits; r3gan: pairs, gradients penalised; needs critic_norm=none"""
     r1: float = 0.0
     """weight of the zero-centred gradient penalty on real clips"""
     r1_every: int = 16
     """steps between penalties; its weight is multiplied by this"""
+    gamma: tuple[float, float] = (2.0, 0.2)
+    """weight of the gradient penalties of r3gan at the start and at the end of the run"""
+    augment: tuple[str, ...] = ()
+    """what the critics see is changed by these, alike in all frames of a clip: colour, translation, cutout"""
+    augment_target: float | None = None
+    """how sure critics may be of real items, from -1 to 1 (ADA: 0.6): changes come the more often the longer
+    they are surer than that; None: all changes, always"""
     diversity: float = 0.0
     """weight of the term that asks two clips of one caption to differ as much as from a real clip of it"""
     contrast: float = 0.0

@@ -11,10 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinema.losses.adversarial import ADVERSARIAL
+from kinema.losses import r3gan
+from kinema.losses.adversarial import ADVERSARIAL, Adversarial
 
 Logits = dict[str, Tensor]
 """head -> logits (B, places)"""
+
+
+def objective_of(loss: str) -> Adversarial:
+    """The objective of this name; R3GAN's is the relativistic one, with penalties."""
+    return r3gan.PAIRS if loss == "r3gan" else ADVERSARIAL[loss]
 
 
 def critic_terms(
@@ -23,13 +29,13 @@ def critic_terms(
     """What the critics pay, one term a head.
 
     Args:
-        loss: name in `ADVERSARIAL`.
+        loss: name in `ADVERSARIAL`, or "r3gan", which pairs as "relativistic" does.
         true: logits of real+ (B, places) for every head.
         wrong: logits of real-; None trains without captions, on two pairs.
         fake: logits of syn+.
         smoothing: label of real+ is 1 - smoothing (log loss only).
     """
-    objective, terms = ADVERSARIAL[loss], {}
+    objective, terms = objective_of(loss), {}
     for head in true:
         falses = [pair[head] for pair in (wrong, fake) if pair is not None]
         real = objective.true(true[head])
@@ -40,15 +46,22 @@ def critic_terms(
         false = [objective.false(logits, true[head]) for logits in falses]
         if loss == "log":  # eq. (2), (3), (5): -1/3 [log D(real+) + log(1 - D(real-)) + log(1 - D(syn+))]
             terms[head] = (real + sum(false)) / (1 + len(false)) / len(true)
+        elif loss == "r3gan":  # only pairs, whose weight γ is measured by
+            terms[head] = sum(false, real) / len(false) / len(true)
         else:  # true and false weigh the same
             terms[head] = (real + sum(false) / len(false)) / 2 / len(true)
     return terms
 
 
 def generator_terms(loss: str, fake: Logits, true: Logits | None) -> dict[str, Tensor]:
-    """What the generator pays, one term a head, eq. (7); only relativistic losses read `true`."""
-    fool = ADVERSARIAL[loss].fool
+    """What the generator pays, one term a head, eq. (7); only losses that compare read `true`."""
+    fool = objective_of(loss).fool
     return {head: fool(fake[head], fake[head] if true is None else true[head]) / len(fake) for head in fake}
+
+
+def mean_of(logits: Logits) -> Tensor:
+    """One logit for each clip: the mean over heads and their places (B,)."""
+    return torch.stack([r3gan.of_item(logit) for logit in logits.values()]).mean(0)
 
 
 def coherence(maps: Tensor) -> Tensor:

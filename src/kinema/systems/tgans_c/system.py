@@ -17,8 +17,12 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError, check_seed
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System
+from kinema.core.system import Losses, Player, Progress, System, Update
+from kinema.losses import r3gan
+from kinema.losses.adaptive import SURE, Strength, surety
 from kinema.losses.adversarial import gradient_penalty
+from kinema.losses.game import COMPARED, changes, check
+from kinema.nn.initial import keeping_sizes
 from kinema.nn.sampling import clip_seed, in_parts
 from kinema.systems.tgans_c import config as settings
 from kinema.systems.tgans_c.generators import GENERATORS, VGAN
@@ -29,6 +33,7 @@ from kinema.systems.tgans_c.losses import (
     contrast,
     critic_terms,
     generator_terms,
+    mean_of,
     sameness,
 )
 from kinema.systems.tgans_c.networks import Critics, Features
@@ -55,10 +60,11 @@ class TGANsC(System):
         self.text_decoder = TextDecoder(len(self.vocabulary), config.sentence)
         self.generator = GENERATORS[config.generator](config)
         self.critics = Critics(config)
+        self.strength = Strength(config)
         if config.generator != "layered":
             self.generator.apply(_normal_init)
         if config.critic_norm != "spectral":
-            self.critics.apply(_normal_init)
+            self.critics.apply(_normal_init if config.critic_norm == "batch" else keeping_sizes)
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -102,25 +108,39 @@ class TGANsC(System):
             critic, known = self.critic_losses(batch, fake, s, wrong, progress)
             yield {"critic": critic, "generator": self.generator_losses(batch, fake, s, progress, known)}
 
+    def after_update(self, player: str, update: Update) -> None:
+        """Critics that are too sure see more changes, and fewer otherwise, if the configuration says so."""
+        self.strength.after_update(player, update)
+
     # ---- the objective ----
 
     def critic_losses(
         self, batch: dict[str, Any], fake: Tensor, s: Tensor, wrong: Tensor | None, progress: Progress
     ) -> tuple[dict[str, Tensor], tuple[Logits, Logits, Features]]:
         """Terms of L_D; for reuse, logits of syn+ and real+ and the features of generated clips."""
-        c = self.config
-        penalised = c.r1 > 0 and progress.step % c.r1_every == 0
+        c, paired = self.config, self.config.loss == "r3gan"
+        penalised = paired or (c.r1 > 0 and progress.step % c.r1_every == 0)
+        change = changes(c, progress, self.strength.p)
         real = batch["video"].detach().requires_grad_(penalised)
         with torch.autocast(real.device.type, enabled=False) if penalised else nullcontext():
-            seen = self.critics.features(real, progress.step)  # the trunks run once for both captions
+            seen = self.critics.features(change(real), progress.step)  # the trunks run once for both captions
             true = self.critics.logits(seen, s.detach())
         rejected = None if wrong is None else self.critics.logits(seen, wrong)
-        seen_fake = self.critics.features(fake, progress.step)
-        false = self.critics.logits(seen_fake, s)
+        fake = fake.requires_grad_() if paired and not fake.requires_grad else fake
+        with torch.autocast(real.device.type, enabled=False) if paired else nullcontext():
+            seen_fake = self.critics.features(change(fake), progress.step)
+            false = self.critics.logits(seen_fake, s)
         terms = critic_terms(c.loss, true, rejected, false, c.smoothing)
-        if penalised:
+        if paired:
+            gamma = r3gan.annealed(c.gamma, progress.fraction)
+            terms["r1"] = gamma * gradient_penalty(mean_of(true), real)
+            terms["r2"] = gamma * gradient_penalty(mean_of(false), fake)
+        elif penalised:
             everything = torch.stack([logit.sum() for logit in true.values()])
             terms["r1"] = c.r1 * c.r1_every * gradient_penalty(everything, real)
+        if self.strength.p is not None:
+            sure = [surety(true[head], false[head] if c.loss in COMPARED else None) for head in true]
+            terms[SURE] = torch.stack(sure).mean()
         if c.contrast:
             matches = self.critics.matches(seen, s.detach())
             terms["contrast"] = c.contrast * contrast(matches, batch["caption"])
@@ -141,11 +161,12 @@ class TGANsC(System):
         if known is not None:
             logits, true, seen = known
         else:
-            seen = self.critics.features(fake, progress.step)
+            change = changes(c, progress, self.strength.p)
+            seen = self.critics.features(change(fake), progress.step)
             logits = self.critics.logits(seen, s)
-            if c.loss == "relativistic":
+            if c.loss in COMPARED:
                 with torch.no_grad():
-                    true = self.critics.logits(self.critics.features(real, progress.step), s)
+                    true = self.critics.logits(self.critics.features(change(real), progress.step), s)
         true = {head: value.detach() for head, value in true.items()} if true is not None else None
         terms = generator_terms(c.loss, logits, true)
         if c.variant == "cc" and seen.frames is not None:
@@ -255,8 +276,12 @@ def _check(config: settings.Config) -> None:
         raise UsageError("legacy_2x2 belongs to heads=concat at a size of 32 or more.")
     if config.layers > 1 and config.generator != "layered":
         raise UsageError(f"layers={config.layers} belongs to generator=layered, not to {config.generator}.")
-    at_least_one(config, "noise", "sentence", "width", "layers", "frame_stride", "r1_every", "fps")
-    not_negative(config, "lr", "text_lr", "critic_lr", "r1", "diversity", "contrast", "text_steps")
+    at_least_one(config, "noise", "sentence", "width", "layers", "frame_stride", "fps")
+    not_negative(config, "lr", "text_lr", "critic_lr", "diversity", "contrast", "text_steps")
+    check(config)
+    if config.loss == "r3gan" and config.critic_norm != "none":
+        norm = config.critic_norm
+        raise UsageError(f"loss=r3gan needs critics without a norm: critic_norm=none, not {norm}.")
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas are two numbers from 0 to below 1, not {config.betas}.")
     if not 0 <= config.smoothing < 1:

@@ -55,6 +55,9 @@ class Config:
     """weight of the gradient penalties of r3gan at the start and at the end of the run"""
     augment: tuple[str, ...] = ()
     """what the critic sees is changed by these, alike in all frames of a clip: colour, translation, cutout"""
+    augment_target: float | None = None
+    """how sure critics may be of real items, from -1 to 1 (ADA: 0.6): changes come the more often the longer
+    they are surer than that; None: all changes, always"""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """critic, then generator on new noise; or both from one forward pass"""
 

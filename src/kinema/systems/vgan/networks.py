@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kinema.nn.initial import keeping_sizes
 from kinema.nn.norm import BatchNorm2d, BatchNorm3d
 from kinema.systems.vgan.config import Config
 
@@ -109,11 +110,4 @@ def initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.modules.batchnorm._BatchNorm):
         nn.init.normal_(module.weight, 1, 0.02)
     if isinstance(getattr(module, "bias", None), Tensor):
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-
-
-def keeping_sizes(module: nn.Module) -> None:
-    """Where no norm restores the size of maps, weights must keep it (He et al. 2015, arXiv:1502.01852)."""
-    if isinstance(module, nn.modules.conv._ConvNd):
-        nn.init.kaiming_normal_(module.weight, 0.2)
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Pixels, Video
-from kinema.core.system import Losses, Player, Progress, System, adversaries
+from kinema.core.system import Losses, Player, Progress, System, Update, adversaries
+from kinema.losses.adaptive import Strength
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts, one_hot
@@ -40,6 +41,7 @@ class VGAN(System):
         self.config = config
         self.generator = Generator(config)
         self.critic = Critic(config)
+        self.strength = Strength(config)
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -53,7 +55,7 @@ class VGAN(System):
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
         c, real = self.config, batch["video"]
-        game = Game(c, progress)
+        game = Game(c, progress, strength=self.strength.p)
         label = self.one_hot(batch["caption"]) if c.conditional else None
         judge = partial(self.critic, label=label)
         if c.updates == "alternating":
@@ -80,6 +82,10 @@ class VGAN(System):
     def one_hot(self, labels: Sequence[str]) -> Tensor:
         """Names of classes -> (B, K)."""
         return one_hot(labels, self.config.classes, self.device)
+
+    def after_update(self, player: str, update: Update) -> None:
+        """Critics that are too sure see more changes, and fewer otherwise, if the configuration says so."""
+        self.strength.after_update(player, update)
 
     # ---- use ----
 
