@@ -13,7 +13,7 @@ def test_what_was_made_passes_the_check_and_trains(kinema) -> None:
     said = kinema("data", "check", "clips", "--for", "fake-gan", "--preset", "tiny", "--json")
     facts = json.loads(said.out)
     assert (said.code, facts["ok"], facts["clips"], facts["problems"]) == (0, True, 12, [])
-    assert facts["preset"] == "tiny"
+    assert (facts["preset"], facts["set"]) == ("tiny", [])
     said = kinema("train", "fake-gan", "--preset", "tiny", "--data", "clips", "--out", "run")
     assert said.code == 0
     assert json.loads(Path("run/config.json").read_text())["data"]["where"] == str(Path("clips").resolve())
@@ -44,6 +44,23 @@ def test_videos_are_cut_and_the_clips_pass_the_check(kinema) -> None:
     said = kinema("data", "check", "clips", "--for", "md-gan", "--preset", "tiny")
     assert said.code == 1
     assert "has 4 frames; 16 are needed" in said.out
+
+
+def test_the_check_takes_the_settings_of_the_training(kinema) -> None:
+    kinema(*MAKE, "clips")
+    check = ("data", "check", "clips", "--for", "g3an", "--preset", "tiny")
+    said = kinema(*check)
+    assert said.code == 1
+    assert "4 frames; 16 are needed" in said.out
+    long = ("data", "make", "sbmg", "--n", "12", "--size", "16", "--frames", "16", "--out", "long")
+    assert kinema(*long).code == 0
+    check = ("data", "check", "long", "--for", "g3an", "--preset", "tiny")
+    assert kinema(*check).code == 0
+    said = kinema(*check, "--set", "frames=20", "channels=1")
+    assert said.code == 1
+    assert "not usable for g3an, preset tiny frames=20 channels=1" in said.out
+    assert "16 frames; 20 are needed" in said.out
+    assert kinema(*check, "--set", "frame=20").code == 2
 
 
 def test_captions_that_are_missing(kinema) -> None:

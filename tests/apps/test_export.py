@@ -120,3 +120,41 @@ def test_a_folder_in_use_is_not_overwritten(kinema, trained: Path) -> None:
     said = kinema("export", trained, "--to", "weights", "--out", "full")
     assert said.code == 1
     assert "not empty" in said.err
+
+
+def test_networks_under_their_authors_names_come_back_the_same(kinema, tmp_path: Path) -> None:
+    said = kinema(
+        "train", "g3an", "--preset", "tiny", "--out", "run", "--set", "steps=2", "--set", "attention=2",
+        "--set", "attention_layout=official", "--set", "ema_halflife_images=none",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    said = kinema("export", "run", "--to", "authors", "--out", "theirs", "--json")
+    assert said.code == 0, said.err
+    facts = json.loads(said.out)
+    assert facts["networks"] == ["generator", "image", "video"]
+    files = sorted((tmp_path / "theirs").iterdir())
+    assert [file.name for file in files] == ["generator.pth", "image.pth", "video.pth"]
+    names = torch.load(files[0], weights_only=True)
+    assert any(name.startswith("module.") and name.endswith("weight_orig") for name in names)
+    assert kinema("convert", "g3an", *files, "--out", "back").code == 0
+    one, two = (package.load(tmp_path / name).run(seed=3, n=2) for name in ("run", "back"))
+    for ours, theirs in zip(one, two, strict=True):
+        assert np.abs(ours.frames.astype(int) - theirs.frames).max() <= 1
+
+
+def test_what_the_authors_code_cannot_compute_is_not_given_their_names(kinema, tmp_path: Path) -> None:
+    said = kinema("train", "g3an", "--preset", "tiny", "--out", "run", "--set", "steps=2")
+    assert said.code == 0, said.err
+    said = kinema("export", "run", "--to", "authors", "--out", "theirs")
+    assert said.code == 1
+    assert "their code makes something else of these weights" in said.err
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_authors_names_where_there_are_none(kinema, trained: Path) -> None:
+    said = kinema("export", trained, "--to", "authors", "--out", "x")
+    assert said.code == 2
+    assert "no published checkpoint of fake-gan is known" in said.err
+    said = kinema("export", trained, "--to", "authors", "--out", "x", "--default")
+    assert said.code == 2
+    assert "belong to a weights folder" in said.err

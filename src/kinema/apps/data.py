@@ -10,6 +10,7 @@ import tyro
 from kinema.apps import options, say
 from kinema.apps.run import check_writable
 from kinema.apps.train import TRAIN_PRESET, preset_of
+from kinema.core.config import apply
 from kinema.core.errors import UsageError, nearest
 
 SHOWN = 20
@@ -52,6 +53,8 @@ class Check:
     """the system that shall be trained"""
     preset: str = TRAIN_PRESET
     """whose size and number of frames; the default is that of `kinema train`"""
+    set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()
+    """what of the preset is changed, as for `kinema train`"""
     json: bool = False
     """print the findings as JSON"""
 
@@ -107,14 +110,15 @@ def check(flags: Any) -> int:
     """Report on the folder; 1 when training would not start."""
     from kinema.data import check as examine
 
-    preset = flags.preset
-    config = preset_of(flags.system, preset).config
+    preset = preset_of(flags.system, flags.preset)
+    _, config = apply(options.assignments(flags.set), preset.settings, preset.config)
     shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
     shape["frame_steps"] = getattr(config, "frame_steps", ())
     report = examine(flags.folder, **shape, captions=getattr(config, "conditional", True))
-    facts = {"folder": str(flags.folder), "for": flags.system, "preset": preset, **dataclasses.asdict(report)}
+    facts = {"folder": str(flags.folder), "for": flags.system, "preset": flags.preset}
+    facts |= {"set": options.assignments(flags.set)} | dataclasses.asdict(report)
     facts["problems"] = [{"file": problem[0], "reason": problem[1]} for problem in report.problems]
-    say.result(facts, in_words(flags, preset, report), flags.json)
+    say.result(facts, in_words(flags, report), flags.json)
     return 0 if report.ok else 1
 
 
@@ -133,9 +137,10 @@ def cut(flags: Any) -> int:
     return 0
 
 
-def in_words(flags: Any, preset: str, report: Any) -> str:
+def in_words(flags: Any, report: Any) -> str:
     """The findings as lines of text."""
     verdict = "ready for" if report.ok else "not usable for"
+    preset = " ".join((flags.preset, *options.assignments(flags.set)))
     lines = [f"{flags.folder}: {verdict} {flags.system}, preset {preset}"]
     texts = f", {report.captions} different captions, {report.words} words" if report.captions else ""
     lines.append(f"  {report.clips} usable clips{texts}")

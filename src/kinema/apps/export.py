@@ -1,4 +1,4 @@
-"""`kinema export`: a run for onnxruntime, or its weights alone at half the size; both can be loaded again."""
+"""`kinema export`: a run for onnxruntime, its weights at half the size, or under the authors' names."""
 
 import json
 import shutil
@@ -18,6 +18,7 @@ from kinema.apps.onnx import compare, session, write_onnx
 from kinema.apps.run import check_writable
 from kinema.core.errors import DataError, KinemaError, UsageError, WeightsError
 from kinema.core.files import write_text
+from kinema.systems import load_layouts, load_writer
 
 TOLERANCE = 1e-4
 """largest difference allowed between onnxruntime and PyTorch, for outputs in [-1, 1]"""
@@ -31,8 +32,9 @@ class Options:
     """run folder or bundled name"""
     out: Path
     """folder to write"""
-    to: Literal["onnx", "weights"] = "onnx"
-    """onnx: for onnxruntime; weights: only what is needed to run, in half precision, with a card"""
+    to: Literal["onnx", "weights", "authors"] = "onnx"
+    """onnx: for onnxruntime; weights: only what is needed to run, in half precision, with a card; authors: a
+    .pth file for each network, with the names that the paper's code gives, as far as it computes the same"""
     licence: str | None = None
     """of the weights, stated in config.json and on the card; default: what they state, else Apache-2.0"""
     default: bool = False
@@ -52,7 +54,7 @@ def main(args: list[str]) -> int:
         raise UsageError(f"{flags.weights} is an exported folder already; export the run that it came from.")
     loaded = load(flags.weights, device="cpu", precision="fp32")
     with fresh_folder(flags.out) as out:
-        facts = write(flags, loaded, folder, out)
+        facts = to_authors(flags, loaded, out) if flags.to == "authors" else write(flags, loaded, folder, out)
     text = f"{flags.out}: {facts['megabytes']:.1f} MB, largest difference {facts['max_abs_diff']:.1e}"
     say.result(facts, text, flags.json)
     return 0
@@ -133,6 +135,51 @@ def to_onnx(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
     weights.write_tensors(rest, out / weights.FILE)
     held = sorted({key.split(".")[0] for key in rest})
     return {"modules": held, "onnx": name, "max_abs_diff": error}
+
+
+def to_authors(flags: Options, loaded: Loaded, out: Path) -> dict[str, Any]:
+    """Write every network that the folder holds under its authors' names; what they make of it is compared.
+
+    Raises:
+        WeightsError: read back as a checkpoint of the authors', the weights make something else, because the
+            run uses what their code does not know.
+    """
+    import torch
+
+    if flags.default or flags.licence:
+        raise UsageError("--licence and --default belong to a weights folder: --to weights.")
+    held = loaded.about.get("modules")
+    state = loaded.system.state_dict()
+    kept = {key: value for key, value in state.items() if held is None or weights.is_part(key, held)}
+    parts = load_writer(loaded.name)(kept)
+    reasons = []
+    for layout, read in load_layouts(loaded.name).items():
+        try:
+            config, ours = read(parts)
+            theirs = type(loaded.system)(config)
+            theirs.load_state_dict(ours, strict=False)
+            error = difference(loaded.system, theirs)
+        except (WeightsError, UsageError, RuntimeError) as reason:
+            reasons.append(f"{layout}: {reason}")
+            continue
+        if error <= TOLERANCE:
+            for name, tensors in parts.items():
+                torch.save(tensors, out / f"{name}.pth")
+            megabytes = sum(path.stat().st_size for path in out.iterdir()) / 1e6
+            facts = {"out": str(flags.out), "to": flags.to, "networks": sorted(parts), "layout": layout}
+            return {**facts, "megabytes": round(megabytes, 2), "max_abs_diff": error}
+        reasons.append(f"{layout}: their code makes something else of these weights, {error:.1e} apart")
+    raise WeightsError(f"{flags.weights} uses what its authors' code does not know ({'; '.join(reasons)}).")
+
+
+def difference(ours: Any, theirs: Any) -> float:
+    """How far apart the outputs of two systems' exported networks are, at most, on the same inputs."""
+    import torch
+
+    module, examples, *_ = ours.export_module()
+    other = theirs.eval().export_module()[0]
+    with torch.no_grad():
+        return float((module(*examples) - other(*examples)).abs().max())
 
 
 def child_name(system: Any, module: Any) -> str:

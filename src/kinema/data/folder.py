@@ -209,7 +209,7 @@ class FolderClips:
             raise DataError(
                 f"{len(self.problems)} of {n} clips in '{self.folder}' cannot be used ({first}); "
                 "mend or remove them; all are listed by "
-                f"`kinema data check {self.folder} --for SYSTEM --preset PRESET`."
+                f"`kinema data check {self.folder} --for SYSTEM` with the training's preset and settings."
             )
         if len(self.sizes) > 1:
             log.info(

@@ -84,6 +84,14 @@ def load_layouts(name: str) -> dict[str, Any]:
     return layouts
 
 
+def load_writer(name: str) -> Any:
+    """The function from a state dict to the authors' networks by name: it stands beside the layouts."""
+    where = _room(name).layouts
+    if where is None:
+        raise UsageError(f"no published checkpoint of {name} is known, so there are no names to write.")
+    return _load(where.partition(":")[0] + ":write")
+
+
 def load_bench(name: str) -> Any:
     """The function that gives the benchmark's jobs on a device."""
     where = _room(name).bench
