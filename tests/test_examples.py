@@ -47,3 +47,25 @@ def test_rows_keep_an_appearance_and_columns_a_motion(tmp_path: Path) -> None:
     assert "the diagonal of the grid is the clips of the seed: True" in said
     assert "frames: [16, 20, 32]" in said
     assert all((tmp_path / name).stat().st_size > 0 for name in ("grid.gif", "longer.gif", "walk.gif"))
+
+
+def test_a_recurrent_net_goes_on(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "content_and_motion.py", tmp_path)
+    assert "frames: 16 48" in said
+    assert "the longer clip begins as the shorter one: True" in said
+    short, longer = map(float, re.findall(r"'([\d.]+)'", said))
+    assert longer > 0.5 * short > 0  # it does not come to rest
+    assert all((tmp_path / name).stat().st_size > 0 for name in ("contents.gif", "longer.gif"))
+
+
+def test_parts_add_up_to_the_clip(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "foreground_and_background.py", tmp_path)
+    assert "the background stands still: True" in said
+    assert float(re.findall(r"add up to: ([\d.]+)", said)[0]) < 0.02
+
+
+def test_a_walk_goes_from_clip_to_clip(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "from_clip_to_clip.py", tmp_path)
+    assert "begins and ends at the clips of the seed: True" in said
+    far, step = map(float, re.findall(r"are ([\d.]+) levels .* is ([\d.]+)", said)[0])
+    assert 0 < step < far

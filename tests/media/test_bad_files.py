@@ -53,9 +53,9 @@ def test_empty_text_and_random_bytes(tmp_path: Path, name: str) -> None:
     path.write_bytes(b"")
     refused(path, "empty")
     path.write_text("this is not a film\n" * 50)
-    refused(path, "not a picture or video")
+    refused(path, "nothing that kinema reads")
     path.write_bytes(np.random.default_rng(1).bytes(5000))
-    refused(path, "not a picture or video")
+    refused(path, "nothing that kinema reads")
 
 
 def test_playlists_are_not_followed(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_playlists_are_not_followed(tmp_path: Path) -> None:
     )):  # fmt: skip
         path = tmp_path / f"{k}.mp4"
         path.write_text(text)
-        refused(path, "not a picture or video")
+        refused(path, "nothing that kinema reads")
 
 
 def test_missing_loops_devices_and_folders(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_npz_with_pickled_objects_is_refused_and_runs_nothing(tmp_path: Path) ->
     with pytest.raises(MediaError, match="Python objects"):
         read_provenance(tmp_path / "b.npz")
     (tmp_path / "c.npz").write_bytes(pickle.dumps(Payload(touched)))
-    refused(tmp_path / "c.npz", "not a picture or video")
+    refused(tmp_path / "c.npz", "nothing that kinema reads")
     assert not touched.exists()
 
 

@@ -63,6 +63,16 @@ def test_a_photo_of_any_size_comes_back_at_its_size(weights: Path, photo: Path) 
     assert (first.frames != loaded.run(image=str(photo), size="net").frames).any()
 
 
+def test_a_photo_larger_than_the_network_is_told_how_coarse_its_motion_is(
+    weights: Path, photo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = kinema.load(weights)
+    loaded.run(image=(str(photo),), size="net")
+    assert not caplog.messages
+    loaded.run(image=(str(photo),))
+    assert "works at 64x64" in caplog.text
+
+
 def test_odd_photos(weights: Path, tmp_path: Path) -> None:
     loaded = kinema.load(weights)
     for shape in ((1, 1, 3), (2, 301, 3), (64, 64, 3)):

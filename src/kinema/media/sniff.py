@@ -24,7 +24,10 @@ STILL = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF"
 _MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 
 
-def sniff(path: Path, limits: Limits) -> str:
+READ = "mp4, mov, webm, mkv, avi, gif, png, apng, jpg, webp, bmp, npz or a folder of pictures"
+
+
+def sniff(path: Path, limits: Limits, expected: str = READ) -> str:
     """The format of `path`, once it is known to be readable, not empty, not too big and not cut off."""
     status = _status(path)
     if stat.S_ISDIR(status.st_mode):
@@ -40,8 +43,7 @@ def sniff(path: Path, limits: Limits) -> str:
         kind = _kind(file)
         if kind is None:
             raise MediaError(
-                f"'{path}' is not a picture or video that kinema reads, whatever its name says; expected "
-                "mp4, mov, webm, mkv, avi, gif, png, apng, jpg, webp, bmp, npz or a folder of pictures."
+                f"'{path}' is nothing that kinema reads, whatever its name says; expected {expected}."
             )
         end = {"mp4": _mp4_end, "webm": _webm_end, "avi": _avi_end}.get(kind, lambda _: 0)(file)
         if end > status.st_size:

@@ -112,9 +112,10 @@ class Folder:
 
 def read_picture(path: Path, limits: Limits) -> Pixels:
     """One picture as uint8 (H, W, 3), upright by its EXIF orientation, over black."""
-    kind = sniff(path, limits)
+    expected = "png, jpg, webp or bmp"
+    kind = sniff(path, limits, expected)
     if kind not in STILL:
-        raise MediaError(f"'{path}' is {kind}, not a picture; expected png, jpg, webp or bmp.")
+        raise MediaError(f"'{path}' is {kind}, not a picture; expected {expected}.")
     pictures = Pictures(path, kind, limits)
     try:
         return next(pictures.frames())[2]

@@ -6,6 +6,7 @@ from their inference: batch norms stand on statistics over training clips, so th
 alone and among others.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Generator as Steps
 from fractions import Fraction
@@ -32,6 +33,7 @@ from kinema.systems.md_gan.losses import Ranking, content, ranking
 from kinema.systems.md_gan.networks import Critic, Generator, Judged, Stage, repeat
 from kinema.systems.md_gan.photo import check_memory, fade, largest, paste, read_photos, to_tensor
 
+log = logging.getLogger("kinema")
 LENGTHS = range(2, 1001)
 OBJECTIVES = {
     **ADVERSARIAL,
@@ -213,6 +215,13 @@ class MDGAN(System):
         names, photos = read_photos(request.image)
         if request.size == "photo":
             check_memory(photos, length)
+            if any(max(photo.shape[:2]) > c.size for photo in photos):
+                log.warning(
+                    "the network works at %dx%d: motion is as coarse as that, and is added to the photo; "
+                    "size=net gives the small clip itself.",
+                    c.size,
+                    c.size,
+                )
         clips = [self._animate(photo, stages.index(stage), length, request) for photo in photos]
         videos = [Video(clip, Fraction(fps)) for clip in clips]
         return videos[0] if len(videos) == 1 else Batch(videos, labels=names)
