@@ -54,8 +54,8 @@ def main(args: list[str]) -> int:
     out = flags.out or Path("runs") / f"{name}-{flags.preset}"
     check_writable(out, folder=True)
     where = {"where": flags.data or preset_of(name, flags.preset).data, "swap_axes": flags.swap_axes}
-    data = open_data(where, config, "train")
     kind = load_class(name)
+    data = open_data(where, config, "train", kind.reads)
     config = kind.adapt(config, data)
     about = {
         "system": name,
@@ -90,9 +90,14 @@ def read_flags(name: str, args: list[str]) -> tuple[Options, Any, RunSettings]:
     return flags, config, settings
 
 
-def open_data(data: dict[str, Any], config: Any, split: Literal["train", "val", "all"]) -> Any:
+def open_data(
+    data: dict[str, Any], config: Any, split: Literal["train", "val", "all"], reads: str = "clips"
+) -> Any:
     """The data set that a run's description names, in the shape that its config asks for."""
-    from kinema.data import open_clips
+    from kinema.data import open_clips, open_pictures
+
+    if reads == "pictures":
+        return open_pictures(data["where"], size=config.size, channels=config.channels, split=split)
 
     return open_clips(
         data["where"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +136,8 @@ class System(nn.Module):
     """frozen dataclass: how it is built and trained"""
     Request: ClassVar[type]
     """frozen dataclass: what a user asks of it; command line, web form and HTTP schema are made from it"""
+    reads: ClassVar[Literal["clips", "pictures"]] = "clips"
+    """which kind of data set it is trained on"""
     metrics: ClassVar[tuple[str, ...]] = ()
     """names in `kinema.metrics.METRICS`, the first being the headline"""
     serving: ClassVar[tuple[str, ...]] = ()

@@ -9,6 +9,7 @@ from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
 from kinema.data.moving import MovingDigits
+from kinema.data.pictures import Pictures, open_pictures
 from kinema.data.shapes import MovingShapes
 from kinema.data.skies import Skies
 from kinema.data.sources import located, open_clips
@@ -22,6 +23,7 @@ __all__ = [
     "FolderClips",
     "MovingDigits",
     "MovingShapes",
+    "Pictures",
     "Problem",
     "Skies",
     "TimeLapse",
@@ -33,6 +35,7 @@ __all__ = [
     "make",
     "meaning",
     "open_clips",
+    "open_pictures",
     "parse_caption",
     "words",
     "write_caption",

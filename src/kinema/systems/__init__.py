@@ -56,6 +56,16 @@ SYSTEMS = {
         does="noise → video, content and motion apart",
         layouts="kinema.systems.mocogan.convert:LAYOUTS",
     ),
+    "biggan": Room(
+        system="kinema.systems.biggan.system:BigGAN",
+        presets="kinema.systems.biggan.config:PRESETS",
+        does="class → picture, at scale",
+    ),
+    "sagan": Room(
+        system="kinema.systems.sagan.system:SAGAN",
+        presets="kinema.systems.sagan.config:PRESETS",
+        does="class → picture, by self-attention",
+    ),
 }
 
 

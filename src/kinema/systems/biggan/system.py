@@ -1,0 +1,54 @@
+"""BigGAN: its networks in the update that it shares with SAGAN, and orthogonal regularisation.
+
+Brock, Donahue, Simonyan, "Large Scale GAN Training for High Fidelity Natural Image Synthesis", ICLR 2019,
+arXiv:1809.11096. What differs from the paper is an option.
+"""
+
+from torch import Tensor, nn
+
+from kinema.core.config import not_negative
+from kinema.core.errors import UsageError
+from kinema.losses.orthogonal import filters, orthogonal_penalty
+from kinema.nn.initial import filled
+from kinema.nn.residual import UP
+from kinema.systems.biggan import config as settings
+from kinema.systems.biggan.deep import DEEP_DOWN, DeepCritic, DeepGenerator
+from kinema.systems.biggan.networks import Critic, Generator
+from kinema.systems.pictures import PictureSystem, check_config
+
+
+class BigGAN(PictureSystem):
+    """A class and noise become a picture."""
+
+    name = "biggan"
+    Config = settings.Config
+    Request = settings.Request
+
+    def __init__(self, config: settings.Config) -> None:
+        super().__init__()
+        _check(config)
+        self.config: settings.Config = config
+        generator, critic = (DeepGenerator, DeepCritic) if config.deep else (Generator, Critic)
+        self.generator: nn.Module = generator(config).apply(filled(config.initial))
+        self.critic: nn.Module = critic(config).apply(filled(config.initial))
+        self.begin()
+
+    def penalties(self) -> dict[str, Tensor]:
+        """β ‖W Wᵀ ⊙ (1 - I)‖² of the generator's weights, but for the shared embedding."""
+        c = self.config
+        if not c.orthogonal:
+            return {}
+        weights = filters(self.generator, without=[self.generator.shared])  # type: ignore[list-item]
+        return {"orthogonal": c.orthogonal * orthogonal_penalty(weights)}
+
+
+def _check(config: settings.Config) -> None:
+    """Refuse what cannot be built or trained, before anything long starts."""
+    not_negative(config, "orthogonal")
+    check_config(config, DEEP_DOWN if config.deep else UP)
+    parts = len(UP[config.size])
+    if config.hierarchical and not config.deep and config.noise % parts:
+        raise UsageError(
+            f"noise is a multiple of {parts} at size {config.size}, a chunk for each block and the first map, "
+            f"not {config.noise}; or hierarchical=false."
+        )

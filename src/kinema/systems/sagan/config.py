@@ -1,0 +1,63 @@
+"""SAGAN: what can be chosen, and the named presets. Imports no torch.
+
+Zhang, Goodfellow, Metaxas, Odena, "Self-Attention Generative Adversarial Networks", ICML 2019,
+arXiv:1805.08318.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from kinema.core.config import Preset, RunSettings
+from kinema.systems.pictures_config import PictureConfig, PictureRequest
+
+
+@dataclass(frozen=True)
+class Config(PictureConfig):
+    """How the networks are built and trained. The defaults are the paper's."""
+
+    attention: tuple[int, ...] = (32,)
+    """sides of the maps, in both networks, that attention stands behind: some of 8, 16, 32, 64; empty: none"""
+    attention_form: Literal["pooled", "paper", "residual"] = "pooled"
+    """pooled: as released; paper: every place is a key, values have all channels; residual: a residual block
+    with as many parameters in its place"""
+    spectral: Literal["both", "critic", "none"] = "both"
+    """whose weights are divided by their largest singular value"""
+    initial: Literal["xavier", "orthogonal", "normal"] = "xavier"
+    """initial weights: Xavier's, orthogonal rows, or N(0, 0.02)"""
+    critic_lr: float | None = 4e-4
+    """learning rate of the critic; None: the generator's"""
+
+
+@dataclass(frozen=True)
+class Request(PictureRequest):
+    """What a user asks of a trained SAGAN."""
+
+
+_GOOD = Config(
+    size=32,
+    width=16,
+    attention=(16,),
+    initial="orthogonal",
+    updates="simultaneous",
+    lr=4e-4,
+    critic_lr=None,
+    betas=(0.0, 0.99),
+    decay_from=0.7,
+    ema_halflife_images=10_000,
+    settled=True,
+)
+
+
+def tiny() -> Preset[Config]:
+    """Everything in miniature, for tests: seconds on a CPU. Promises no picture."""
+    config = replace(_GOOD, width=4, noise=16)
+    settings = RunSettings(steps=12, batch=8, save_every_steps=6, preview_every_steps=6)
+    return Preset(config, settings, "mirrored")
+
+
+def small() -> Preset[Config]:
+    """Mirrored shapes at 32x32 with a quarter of the paper's channels; not measured yet."""
+    return Preset(_GOOD, RunSettings(steps=4000, batch=32), "mirrored")
+
+
+PRESETS = {"tiny": tiny, "small": small}

@@ -1,0 +1,40 @@
+"""SAGAN: its networks in the update that it shares with BigGAN.
+
+Zhang, Goodfellow, Metaxas, Odena, "Self-Attention Generative Adversarial Networks", ICML 2019,
+arXiv:1805.08318. What differs from the paper is an option, and the authors' released way its default.
+"""
+
+from torch import nn
+
+from kinema.core.errors import UsageError
+from kinema.nn.initial import filled
+from kinema.nn.residual import UP
+from kinema.systems.pictures import PictureSystem, check_config
+from kinema.systems.sagan import config as settings
+from kinema.systems.sagan.networks import Critic, Generator
+
+
+class SAGAN(PictureSystem):
+    """A class and noise become a picture whose far parts fit together."""
+
+    name = "sagan"
+    Config = settings.Config
+    Request = settings.Request
+
+    def __init__(self, config: settings.Config) -> None:
+        super().__init__()
+        _check(config)
+        self.config: settings.Config = config
+        self.generator: nn.Module = Generator(config).apply(filled(config.initial))
+        self.critic: nn.Module = Critic(config).apply(filled(config.initial))
+        self.begin()
+
+
+def _check(config: settings.Config) -> None:
+    """Refuse what cannot be built or trained, before anything long starts."""
+    check_config(config, UP)
+    sides = [8, 16, 32, 64]
+    if not set(config.attention) <= {side for side in sides if side < config.size}:
+        raise UsageError(f"attention stands behind maps of sides {sides} below {config.size}, not {config.attention}.")
+    if config.loss == "r3gan" and config.spectral != "none":
+        raise UsageError(f"loss=r3gan needs networks without spectral norm: spectral=none, not {config.spectral}.")
