@@ -63,6 +63,25 @@ def test_the_check_takes_the_settings_of_the_training(kinema) -> None:
     assert kinema(*check, "--set", "frame=20").code == 2
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (("frames=0",), "frames is at least 1, not 0"),
+        (("channels=-1",), "channels is at least 1, not -1"),
+        (("steps=-3",), "steps is at least 1, not -3"),
+        (("size=48",), "size is one of 32, 64, 128"),
+        (("loss=r3gan",), "critic_norm=none"),
+        (("channels=7",), "with 1 or 3 channels, not"),
+    ],
+)
+def test_settings_that_training_refuses_are_refused(kinema, settings: tuple[str, ...], says: str) -> None:
+    long = ("data", "make", "sbmg", "--n", "12", "--size", "16", "--frames", "16", "--out", "long")
+    assert kinema(*long).code == 0
+    said = kinema("data", "check", "long", "--for", "g3an", "--preset", "tiny", "--set", *settings)
+    assert said.code == 2
+    assert says in said.err
+
+
 def test_captions_that_are_missing(kinema) -> None:
     kinema(*MAKE, "clips")
     Path("clips/metadata.jsonl").unlink()

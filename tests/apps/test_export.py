@@ -142,13 +142,44 @@ def test_networks_under_their_authors_names_come_back_the_same(kinema, tmp_path:
         assert np.abs(ours.frames.astype(int) - theirs.frames).max() <= 1
 
 
-def test_what_the_authors_code_cannot_compute_is_not_given_their_names(kinema, tmp_path: Path) -> None:
-    said = kinema("train", "g3an", "--preset", "tiny", "--out", "run", "--set", "steps=2")
-    assert said.code == 0, said.err
+@pytest.mark.parametrize(
+    ("system", "settings", "says"),
+    [
+        ("g3an", ["attention_layout=correct"], "not its own settings: "),
+        ("md-gan", ["critic_norm=none"], "their code has no 'critic.slice2.0.bias'"),
+        ("mocogan", ["norm=generator"], "their code has no 'critics."),
+        ("tgans-c", ["text_steps=0"], "their video part has no '"),
+    ],
+)
+def test_what_published_code_cannot_compute_is_not_given_its_names(
+    kinema, tmp_path: Path, system: str, settings: list[str], says: str
+) -> None:
+    chosen = [word for setting in [*settings, "steps=2"] for word in ("--set", setting)]
+    assert kinema("train", system, "--preset", "tiny", "--out", "run", *chosen).code == 0
     said = kinema("export", "run", "--to", "authors", "--out", "theirs")
     assert said.code == 1
-    assert "their code makes something else of these weights" in said.err
+    assert says in said.err
     assert not (tmp_path / "theirs").exists()
+
+
+@pytest.mark.parametrize(
+    ("system", "settings", "left_out"),
+    [
+        ("md-gan", ["augment=cutout", "augment_target=0.6"], ["strengths"]),
+        ("mocogan", ["norm=batch"], []),
+        ("g3an", ["attention=none", "apart=true"], ["critics.look", "critics.motion"]),
+    ],
+)
+def test_what_published_code_has_no_place_for_is_named(
+    kinema, tmp_path: Path, system: str, settings: list[str], left_out: list[str]
+) -> None:
+    chosen = [word for setting in [*settings, "steps=2"] for word in ("--set", setting)]
+    assert kinema("train", system, "--preset", "tiny", "--out", "run", *chosen).code == 0
+    said = kinema("export", "run", "--to", "authors", "--out", "theirs", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["left_out"] == left_out
+    files = sorted((tmp_path / "theirs").iterdir())
+    assert kinema("convert", system, *files, "--out", "back").code == 0
 
 
 def test_authors_names_where_there_are_none(kinema, trained: Path) -> None:

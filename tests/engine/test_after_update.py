@@ -45,7 +45,7 @@ def test_it_is_called_after_every_update_and_holds_the_bound(tmp_path: Path) -> 
     for micro_batch in (8, 2):
         system, _ = run(tmp_path / str(micro_batch), Bound, steps=2, micro_batch=micro_batch)
         assert system.calls == [(player, step) for step in (0, 1) for player in ONE_STEP]
-        assert {update.batch for update in system.updates} == {8}
+        assert {update.steps for update in system.updates} == {2}
         assert {"critic/hinge", "critic/gradient_norm"} <= set(system.updates[0].terms)
         largest = {
             player: max(float(p.detach().abs().max()) for p in getattr(system, player).parameters())

@@ -190,6 +190,7 @@ def test_every_method_draws_its_changes_anew_and_none_without_augment() -> None:
         (Rules(r1_every=0), "r1_every is at least 1, not 0"),
         (Rules(gamma=(1.0, -1.0)), r"gamma is two numbers from 0 on, but \(1.0, -1.0\)"),
         (Rules(augment=("color",)), "augment is some of colour, translation, cutout, not 'color'"),
+        (Rules(augment=("cutout", "cutout")), "augment names a change once, not cutout, cutout"),
         (Rules("r3gan", r1=1.0), "penalties of its own, weighted by gamma: r1=0"),
     ],
 )

@@ -230,8 +230,9 @@ def test_the_r3gan_objective_at_both_stages(data: Any, updates: str, stage: str)
 def test_the_critic_sees_changed_clips(data: Any) -> None:
     kinds = ("colour",)
     system = build(augment=kinds, augment_target=0.6, critic_norm="none")
-    assert system.strength.p is not None
-    system.strength.p.fill_(1.0)
+    strength = system.strengths.of("critic")
+    assert strength is not None
+    strength.fill_(1.0)
     batch = data.batch(range(2))
     (losses,) = system.step(batch, at())
     chance = at().rand(DRAWS)

@@ -300,13 +300,18 @@ def test_r3gan_pairs_every_false_clip_and_penalises_both_kinds(data: Any, update
     for head in true:
         want = sum(softplus(other[head] - true[head]).mean() for other in (rejected, false)) / 2 / len(true)
         assert critic[head].item() == pytest.approx(want.item(), rel=1e-4)
-    for name, clips in (("r1", batch["video"]), ("r2", fake)):
+
+    def slope(clips: Tensor, sentence: Tensor) -> float:
         total = 0.0
         for i in range(8):
             x = clips[i : i + 1].clone().requires_grad_()
-            mean = torch.stack([v.mean() for v in logits_of(x, s[i : i + 1]).values()]).mean()
+            mean = torch.stack([v.mean() for v in logits_of(x, sentence[i : i + 1]).values()]).mean()
             total += torch.autograd.grad(mean, x)[0].square().sum().item()
-        assert critic[name].item() == pytest.approx(1.5 * total / 16, rel=1e-3)
+        return total / 16
+
+    real = batch["video"]
+    assert critic["r1"].item() == pytest.approx(1.5 * slope(real, s), rel=1e-3)
+    assert critic["r2"].item() == pytest.approx(1.5 * (slope(fake, s) + slope(real, wrong)) / 2, rel=1e-3)
     weights = list(system.critics.parameters())
     grads = torch.autograd.grad(critic["r2"], weights, allow_unused=True, retain_graph=True)
     assert any(g is not None and g.abs().sum() > 0 for g in grads)
@@ -329,6 +334,7 @@ def test_critics_see_real_and_generated_clips_changed_alike(data: Any) -> None:
     assert untouched["frame"].item() != pytest.approx(terms["frame"].item())
     signs = torch.stack([true[h].sign().mean() for h in true])
     assert untouched["sure"].item() == pytest.approx(signs.mean().item())
+    assert untouched["strength"].item() == 0.0
 
 
 def test_text_encoder_is_frozen_unless_finetuned(data: Any) -> None:

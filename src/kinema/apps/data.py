@@ -9,9 +9,10 @@ import tyro
 
 from kinema.apps import options, say
 from kinema.apps.run import check_writable
-from kinema.apps.train import TRAIN_PRESET, preset_of
-from kinema.core.config import apply
+from kinema.apps.train import TRAIN_PRESET, open_data, preset_of
+from kinema.core.config import apply, at_least_one
 from kinema.core.errors import UsageError, nearest
+from kinema.systems import load_class
 
 SHOWN = 20
 """problems that are printed; --json gives all"""
@@ -111,15 +112,29 @@ def check(flags: Any) -> int:
     from kinema.data import check as examine
 
     preset = preset_of(flags.system, flags.preset)
-    _, config = apply(options.assignments(flags.set), preset.settings, preset.config)
+    settings, config = apply(options.assignments(flags.set), preset.settings, preset.config)
+    at_least_one(config, "frames", "size", "channels")
+    at_least_one(settings, "steps", "batch")
     shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
     shape["frame_steps"] = getattr(config, "frame_steps", ())
     report = examine(flags.folder, **shape, captions=getattr(config, "conditional", True))
+    if report.ok:
+        build(flags.system, config, flags.folder)
     facts = {"folder": str(flags.folder), "for": flags.system, "preset": flags.preset}
     facts |= {"set": options.assignments(flags.set)} | dataclasses.asdict(report)
     facts["problems"] = [{"file": problem[0], "reason": problem[1]} for problem in report.problems]
     say.result(facts, in_words(flags, report), flags.json)
     return 0 if report.ok else 1
+
+
+def build(system: str, config: Any, folder: Path) -> None:
+    """Let the system refuse settings, as it would before training; its networks take no memory."""
+    import torch
+
+    kind = load_class(system)
+    adapted = kind.adapt(config, open_data({"where": folder}, config, "train"))
+    with torch.device("meta"):
+        kind(adapted)
 
 
 def cut(flags: Any) -> int:

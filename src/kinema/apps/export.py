@@ -1,5 +1,6 @@
 """`kinema export`: a run for onnxruntime, its weights at half the size, or under the authors' names."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import tyro
 from kinema import __version__
 from kinema.apps import options, say, weights
 from kinema.apps.card import write_card
+from kinema.apps.convert import complete_parts
 from kinema.apps.loading import Loaded, load
 from kinema.apps.onnx import compare, session, write_onnx
 from kinema.apps.run import check_writable
@@ -34,7 +36,7 @@ class Options:
     """folder to write"""
     to: Literal["onnx", "weights", "authors"] = "onnx"
     """onnx: for onnxruntime; weights: only what is needed to run, in half precision, with a card; authors: a
-    .pth file for each network, with the names that the paper's code gives, as far as it computes the same"""
+    .pth file for each network of the published code that `kinema convert` reads, if it computes the same"""
     licence: str | None = None
     """of the weights, stated in config.json and on the card; default: what they state, else Apache-2.0"""
     default: bool = False
@@ -56,6 +58,8 @@ def main(args: list[str]) -> int:
     with fresh_folder(flags.out) as out:
         facts = to_authors(flags, loaded, out) if flags.to == "authors" else write(flags, loaded, folder, out)
     text = f"{flags.out}: {facts['megabytes']:.1f} MB, largest difference {facts['max_abs_diff']:.1e}"
+    if facts.get("left_out"):
+        text += f"; that code has no {', '.join(facts['left_out'])}"
     say.result(facts, text, flags.json)
     return 0
 
@@ -138,11 +142,11 @@ def to_onnx(loaded: Loaded, kept: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def to_authors(flags: Options, loaded: Loaded, out: Path) -> dict[str, Any]:
-    """Write every network that the folder holds under its authors' names; what they make of it is compared.
+    """Write the networks that published code has under its names, once they were read back and compared.
 
     Raises:
-        WeightsError: read back as a checkpoint of the authors', the weights make something else, because the
-            run uses what their code does not know.
+        WeightsError: read back as a published checkpoint, the weights are other networks or make something
+            else, because the run uses what that code does not know.
     """
     import torch
 
@@ -151,35 +155,51 @@ def to_authors(flags: Options, loaded: Loaded, out: Path) -> dict[str, Any]:
     held = loaded.about.get("modules")
     state = loaded.system.state_dict()
     kept = {key: value for key, value in state.items() if held is None or weights.is_part(key, held)}
-    parts = load_writer(loaded.name)(kept)
-    reasons = []
+    write_parts, reasons = load_writer(loaded.name), []
     for layout, read in load_layouts(loaded.name).items():
         try:
+            parts = write_parts(kept)
             config, ours = read(parts)
             theirs = type(loaded.system)(config)
+            wrong = weights.differences(ours, theirs.state_dict(), [])
+            if wrong:
+                raise WeightsError(f"their code {wrong[0].replace('has the unknown', 'has no')}")
             theirs.load_state_dict(ours, strict=False)
             error = difference(loaded.system, theirs)
         except (WeightsError, UsageError, RuntimeError) as reason:
-            reasons.append(f"{layout}: {reason}")
+            reasons.append(f"{layout}: {str(reason).splitlines()[0].rstrip('.')}")
             continue
-        if error <= TOLERANCE:
-            for name, tensors in parts.items():
-                torch.save(tensors, out / f"{name}.pth")
-            megabytes = sum(path.stat().st_size for path in out.iterdir()) / 1e6
-            facts = {"out": str(flags.out), "to": flags.to, "networks": sorted(parts), "layout": layout}
-            return {**facts, "megabytes": round(megabytes, 2), "max_abs_diff": error}
-        reasons.append(f"{layout}: their code makes something else of these weights, {error:.1e} apart")
-    raise WeightsError(f"{flags.weights} uses what its authors' code does not know ({'; '.join(reasons)}).")
+        if error > TOLERANCE:
+            reasons.append(f"{layout}: {unlike(loaded.system.config, config)}")
+            continue
+        for name, tensors in parts.items():
+            torch.save(tensors, out / f"{name}.pth")
+        megabytes = sum(path.stat().st_size for path in out.iterdir()) / 1e6
+        facts = {"out": str(flags.out), "to": flags.to, "layout": layout, "networks": sorted(parts)}
+        facts["left_out"] = complete_parts(set(kept) - set(ours), list(kept))
+        return {**facts, "megabytes": round(megabytes, 2), "max_abs_diff": error}
+    raise WeightsError(f"{flags.weights} uses what published code does not know ({'; '.join(reasons)}).")
 
 
 def difference(ours: Any, theirs: Any) -> float:
-    """How far apart the outputs of two systems' exported networks are, at most, on the same inputs."""
+    """How far apart the outputs of two systems' exported networks are, relative to the largest of ours."""
     import torch
 
     module, examples, *_ = ours.export_module()
     other = theirs.eval().export_module()[0]
     with torch.no_grad():
-        return float((module(*examples) - other(*examples)).abs().max())
+        made = module(*examples)
+        return float((made - other(*examples)).abs().max() / made.abs().max().clamp_min(1e-12))
+
+
+def unlike(ours: Any, theirs: Any) -> str:
+    """Which settings of a run its weights do not show, in words; some of them only concern training."""
+    named = [
+        f"{field.name}={getattr(ours, field.name)}"
+        for field in dataclasses.fields(ours)
+        if getattr(ours, field.name) != getattr(theirs, field.name)
+    ]
+    return f"it makes something else of these weights; not its own settings: {', '.join(named)}"
 
 
 def child_name(system: Any, module: Any) -> str:

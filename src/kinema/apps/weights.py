@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import kinema
+from kinema.apps import say
 from kinema.apps.report import command_of
 from kinema.core.errors import UsageError, WeightsError, nearest
 from kinema.core.files import disk_errors
@@ -167,6 +168,8 @@ def fill(system: Any, folder: Path, about: dict[str, Any]) -> None:
 def begin_with(system: Any, what: str) -> dict[str, Any]:
     """Copy into a system about to be trained every tensor of other weights that has a name of its own.
 
+    What only training needs, such as a critic, is taken if it is built alike: half of one is worth nothing.
+
     Returns:
         What config.json records: the weights, their hash, the command that made them, and how many tensors
         came from them.
@@ -178,7 +181,11 @@ def begin_with(system: Any, what: str) -> dict[str, Any]:
     if kind != system.name:
         raise WeightsError(f"init_from={what} holds weights of {kind}, not of {system.name}.")
     given, wanted = read_tensors(folder / FILE), system.state_dict()
-    common = [key for key in wanted if key in given]
+    aids = {key.partition(".")[0] for key in given} - set(system.serving)
+    other = {aid for aid in aids if any(is_part(key, [aid]) and key not in wanted for key in given)}
+    for aid in sorted(other):
+        say.remark(f"init_from={what}: its {aid} is built otherwise and begins anew here")
+    common = [key for key in wanted if key in given and not is_part(key, other)]
     lacking = [key for key in wanted if is_part(key, system.inherits) and key not in given]
     if lacking:
         raise WeightsError(f"init_from={what} holds no {lacking[0]}; give the run that trained it.")

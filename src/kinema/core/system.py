@@ -108,10 +108,10 @@ class Update(NamedTuple):
 
     step: int
     """number of the step, from 0"""
-    batch: int
-    """items in the whole step, over all processes and micro-batches"""
+    steps: int
+    """of the whole run"""
     terms: Mapping[str, float]
-    """"player/term" -> value over all these items, of every player updated together with this one"""
+    """"player/term" -> value over all items of the step, of every player updated together with this one"""
 
 
 class Extent(NamedTuple):
@@ -180,7 +180,7 @@ class System(nn.Module):
 
         Args:
             player: the name under which `step` yielded its losses.
-            update: when, of how many items, and the values of the terms.
+            update: when, and the values of the terms.
         """
         del player, update
 

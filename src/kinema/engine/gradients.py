@@ -32,7 +32,7 @@ class Micro:
 
 
 @dataclass
-class Update:
+class Summed:
     """What one `yield` amounts to over all micro-batches and processes."""
 
     gradients: dict[str, Gradient]
@@ -47,7 +47,7 @@ class Update:
 
 def lock_step(
     micros: Sequence[Micro], parameters: Parameters, context: Context, world: World
-) -> Iterator[Update]:
+) -> Iterator[Summed]:
     """Advance all micro-batches from `yield` to `yield`; each gives the update to be made before going on."""
     while True:
         total = _Sum(parameters)
@@ -96,13 +96,13 @@ class _Sum:
             )
         return self.parameters[player]
 
-    def over(self, world: World) -> Update:
+    def over(self, world: World) -> Summed:
         """The update summed over processes, in a single transfer."""
         if world.size > 1:
             self.reduce(world)
         norms = {f"{player}/gradient_norm": _norm(gradient) for player, gradient in self.gradients.items()}
         named = self.terms | norms
-        return Update(self.gradients, dict(zip(named, torch.stack([*named.values()]).tolist(), strict=True)))
+        return Summed(self.gradients, dict(zip(named, torch.stack([*named.values()]).tolist(), strict=True)))
 
     def reduce(self, world: World) -> None:
         """One bucket: all gradients, which of them exist on any process, and the values of the losses."""
@@ -138,7 +138,7 @@ def apply(
     optimiser: torch.optim.Optimizer,
     player: Player,
     parameters: list[torch.nn.Parameter],
-    update: Update,
+    update: Summed,
     name: str,
 ) -> None:
     """Clip the gradient of one player and step its optimiser."""

@@ -111,7 +111,8 @@ class Run:
             raise UsageError(f"{system.name} cannot be optimised with these settings: {error}.") from None
         self.training = state.Training(system, Ema(system, players), optimisers, state.Counters())
         if world.leads:  # only now, so that settings that cannot be used leave no folder behind
-            state.claim(folder, self.identity)
+            kind = getattr(system, "Config", None)
+            state.claim(folder, self.identity, to_dict(kind()) if kind else {})
             taken = f"Another training is at work in {folder}; wait until it ends, or choose another folder."
             held.enter_context(alone(folder / state.LOCK, taken))
             about = {**about, "settings": to_dict(settings)}

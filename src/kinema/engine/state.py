@@ -143,8 +143,12 @@ def resume(training: Training, folder: Path, say: Callable[[str], None], settled
     return False
 
 
-def claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Refuse a folder that holds something else: another run, or no run at all."""
+def claim(folder: Path, identity: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
+    """Refuse a folder that holds something else: another run, or no run at all.
+
+    A setting of `identity["config"]` that a run began without, because there was no such setting then, had
+    its default.
+    """
     states = [p for p in (folder / STATE, folder / PREVIOUS) if p.exists()]
     if not states:
         strange = sorted(p.name for p in folder.iterdir() if not _ours(p)) if folder.exists() else []
@@ -159,6 +163,8 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
             there = json.loads(read(path, tensors=False)[1]["identity"])
         except WeightsError:
             continue
+        if isinstance(there.get("config"), dict):
+            there["config"] = {**(defaults or {}), **there["config"]}
         for key, value in json.loads(json.dumps(identity)).items():
             if there.get(key) != value:
                 raise UsageError(

@@ -99,7 +99,7 @@ class Stepper:
             if update.broken:
                 broken += update.broken
                 continue
-            done = Update(training.counters.step, self.settings.batch, update.values)
+            done = Update(training.counters.step, self.settings.steps, update.values)
             for name in update.gradients:
                 apply(training.optimisers[name], self.players[name], self.parameters[name], update, name)
                 with torch.no_grad():

@@ -14,14 +14,14 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.system import Progress
 from kinema.losses import r3gan
-from kinema.losses.adaptive import SURE, surety
+from kinema.losses.adaptive import STRENGTH, SURE, surety
 from kinema.losses.adversarial import ADVERSARIAL, Adversarial, gradient_penalty
 from kinema.ops.augment import DRAWS, KINDS, augment
 
 Judge = Callable[[Tensor], Tensor]
 """items (B, ...) -> logits of being real (B, ...), each item's from itself but for batch norm"""
 EVERY = slice(None)
-ABSOLUTE = ("log", "hinge")
+ABSOLUTE = ("log", "minimax", "hinge", "softplus")
 """objectives whose logits mean something alone: real above zero, generated below"""
 COMPARED = ("relativistic", "r3gan")
 """objectives that look at pairs of a real and a generated item"""
@@ -52,7 +52,7 @@ class Settings(Protocol):
 
     @property
     def augment_target(self) -> float | None:
-        """How sure critics may be before they see more changes, see `Strength`; None: always all changes."""
+        """How sure critics may be before they see more changes, see `Strengths`; None: always all changes."""
 
 
 class Game:
@@ -74,7 +74,7 @@ class Game:
             settings: of the room.
             progress: where the run stands, which decides whether R1 has its turn and how large γ is.
             objectives: what `settings.loss` may name besides "r3gan".
-            strength: chance of each change, `Strength.p`; None: all happen.
+            strength: chance of each change, see `Strengths`; None: all happen.
         """
         self.settings, self.progress, self.strength = settings, progress, strength
         self.paired = settings.loss == "r3gan"
@@ -84,7 +84,7 @@ class Game:
     def critic_terms(self, judge: Judge, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The critic's: "real", "fake" and R1 as "r1" in its turn; of r3gan "pairs", "r1" and "r2".
 
-        With a strength to adapt also "sure", which has no gradient.
+        With a strength to adapt also "sure" and "strength", which have no gradient.
 
         Args:
             judge: the critic.
@@ -148,10 +148,11 @@ class Game:
         return terms | self._sure(true, false)
 
     def _sure(self, true: Tensor, false: Tensor) -> dict[str, Tensor]:
-        """How sure the critic is, where the strength of changes depends on it."""
+        """How sure the critic is, and the strength of changes that depends on it, if one does."""
         if self.strength is None:
             return {}
-        return {SURE: surety(true, None if self.settings.loss in ABSOLUTE else false)}
+        sure = surety(true, None if self.settings.loss in ABSOLUTE else false)
+        return {SURE: sure, STRENGTH: self.strength.clone()}
 
     def _pairs(self, judge: Judge, real: Tensor, fake: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """R3GAN's terms with both penalties, and the logits of real items; everything without autocast."""
@@ -190,6 +191,8 @@ def check(settings: Settings) -> None:
     for kind in settings.augment:
         if kind not in KINDS:
             raise UsageError(f"augment is some of {', '.join(KINDS)}, not '{kind}'.")
+    if len(set(settings.augment)) < len(settings.augment):
+        raise UsageError(f"augment names a change once, not {', '.join(settings.augment)}.")
     target = settings.augment_target
     if target is not None and not (settings.augment and -1 < target < 1):
         raise UsageError(f"augment_target is between -1 and 1 and needs augment, but {target} was given.")

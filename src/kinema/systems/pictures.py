@@ -22,7 +22,7 @@ from kinema.core.errors import UsageError, check_seed, nearest
 from kinema.core.results import Batch, Image, Pixels, Result, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, Update, adversaries
 from kinema.losses import r3gan
-from kinema.losses.adaptive import SURE, Strength, surety
+from kinema.losses.adaptive import STRENGTH, SURE, Strengths, surety
 from kinema.losses.adversarial import ADVERSARIAL, Adversarial, gradient_penalty
 from kinema.losses.game import ABSOLUTE, COMPARED, EVERY, changes, check
 from kinema.losses.lecam import Anchors
@@ -58,7 +58,7 @@ class PictureSystem(System):
 
     def begin(self) -> None:
         """What the update needs besides the networks."""
-        self.strength = Strength(self.config)
+        self.strengths = Strengths(self.config, ["critic"])
         self.anchors = Anchors() if self.config.lecam else None
 
     @classmethod
@@ -92,7 +92,7 @@ class PictureSystem(System):
                 fake = self.generator(z, drawn)
             yield {"critic": self.critic_terms(real[rows], said, fake, drawn, progress, rows)[0]}
         z, drawn = self.draw(progress, rows)
-        change = changes(c, progress, self.strength.p, rows)
+        change = changes(c, progress, self.strengths.of("critic"), rows)
         false = self.critic(change(self.generator(z, drawn)), drawn)
         true = false.detach()
         if c.loss in COMPARED:
@@ -130,7 +130,7 @@ class PictureSystem(System):
         One pass judges both, but where gradients at the pictures are penalised, which autocast must not touch.
         """
         c, paired = self.config, self.config.loss == "r3gan"
-        change = changes(c, progress, self.strength.p, rows)
+        change = changes(c, progress, self.strengths.of("critic"), rows)
         penalised = c.r1 > 0 and progress.step % c.r1_every == 0
         if paired or penalised:
             real = real.detach().requires_grad_()
@@ -156,13 +156,14 @@ class PictureSystem(System):
             terms["slope"] = c.gradient_penalty * slope
         if self.anchors is not None:
             terms |= self.anchors.terms(true, false, c.lecam)
-        if self.strength.p is not None:
-            terms[SURE] = surety(true, None if c.loss in ABSOLUTE else false)
+        if (strength := self.strengths.of("critic")) is not None:
+            sure = surety(true, None if c.loss in ABSOLUTE else false)
+            terms |= {SURE: sure, STRENGTH: strength.clone()}
         return terms, true, false
 
     def after_update(self, player: str, update: Update) -> None:
         """Follow what the critic said, where augmentation or LeCam depend on it."""
-        self.strength.after_update(player, update)
+        self.strengths.after_update(player, update)
         if self.anchors is not None:
             self.anchors.after_update(player, update)
 

@@ -22,7 +22,7 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, Update, adversaries
-from kinema.losses.adaptive import Strength
+from kinema.losses.adaptive import Strengths
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import BatchNorm3d, cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
@@ -51,7 +51,7 @@ class G3AN(System):
         self.critics = nn.ModuleDict({name: kinds[name](config) for name in wanted})
         if config.apart:
             self.critics.update({"look": apart.LookCritic(config), "motion": apart.MotionCritic(config)})
-        self.strength = Strength(config)
+        self.strengths = Strengths(config, (f"{name}_critic" for name in self.critics))
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -79,7 +79,7 @@ class G3AN(System):
         chance = [torch.rand(1 + c.image_frames, generator=progress.generator).tolist() for _ in range(2)]
         draws = [progress.rand(2, 1 + apart.DRAWS) if c.apart else None for _ in range(2)]
         real = self.views(batch["video"], chance[0], draws[0], generated=False)
-        game = Game(c, progress, strength=self.strength.p)
+        games = {k: Game(c, progress, strength=self.strengths.of(f"{k}_critic")) for k in self.critics}
         judges: dict[str, Judge] = dict(self.critics.items())
         if label is not None:  # there are no critics of pairs then
             heard = {"video": label, "image": label.repeat(c.image_frames, 1)}
@@ -87,14 +87,14 @@ class G3AN(System):
         if c.updates == "alternating":
             with torch.no_grad(), keeping_statistics(self.generator):
                 fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
-            yield {f"{k}_critic": game.critic_terms(judges[k], real[k], fake[k]) for k in judges}
+            yield {f"{k}_critic": games[k].critic_terms(judges[k], real[k], fake[k]) for k in judges}
             video = self.generator(*codes, label)  # the same clips, their graph made anew
             fake = self.views(video, chance[1], draws[1], generated=True)
-            made = {k: game.generator_term(judges[k], fake[k], real[k]) for k in judges}
+            made = {k: games[k].generator_term(judges[k], fake[k], real[k]) for k in judges}
             yield {"generator": self.weighted(made, progress)}
         else:
             fake = self.views(self.generator(*codes, label), chance[1], draws[1], generated=True)
-            both = {k: game.both(judges[k], real[k], fake[k]) for k in judges}
+            both = {k: games[k].both(judges[k], real[k], fake[k]) for k in judges}
             critics = {f"{k}_critic": terms for k, (terms, _) in both.items()}
             made = {k: fool for k, (_, fool) in both.items()}
             yield critics | {"generator": self.weighted(made, progress)}
@@ -125,7 +125,7 @@ class G3AN(System):
 
     def after_update(self, player: str, update: Update) -> None:
         """Critics that are too sure see more changes, and fewer otherwise, if the configuration says so."""
-        self.strength.after_update(player, update)
+        self.strengths.after_update(player, update)
 
     # ---- use ----
 

@@ -45,7 +45,9 @@ def write(state: Mapping[str, Tensor]) -> dict[str, State]:
     """Our state dict -> theirs by name of file; the reverse of `read`."""
     out: dict[str, State] = {}
     for key, value in state.items():
-        prefix = next(p for p in NAMES if key.startswith(p))
+        prefix = next((p for p in NAMES if key.startswith(p)), None)
+        if prefix is None:
+            continue  # no network of theirs
         out.setdefault(NAMES[prefix], {})[key.removeprefix(prefix)] = value
     return out
 

@@ -22,7 +22,7 @@ from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Image, Pixels, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, Update
 from kinema.data.prepare import squash
-from kinema.losses.adaptive import Strength
+from kinema.losses.adaptive import Strengths
 from kinema.losses.adversarial import ADVERSARIAL
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.initial import keeping_sizes
@@ -58,7 +58,7 @@ class MDGAN(System):
         self.config = config
         self.generator = Generator(config)
         self.critic = Critic(config)
-        self.strength = Strength(config)
+        self.strengths = Strengths(config, ["critic"])
         self.apply(_normal_init)
         if config.critic_norm == "none":
             self.critic.apply(keeping_sizes)
@@ -101,7 +101,7 @@ class MDGAN(System):
         """The critic on a real and a made clip, then the generator; or both at once."""
         real = batch["video"]
         source = self.source(real)
-        game = Game(self.config, progress, OBJECTIVES, self.strength.p)
+        game = Game(self.config, progress, OBJECTIVES, self.strengths.of("critic"))
         if self.config.updates == "alternating":
             with torch.no_grad():
                 made = self.trained(source)
@@ -125,7 +125,7 @@ class MDGAN(System):
 
     def after_update(self, player: str, update: Update) -> None:
         """A critic that is too sure sees more changes, and fewer otherwise, if the configuration says so."""
-        self.strength.after_update(player, update)
+        self.strengths.after_update(player, update)
 
     # ---- the objective ----
 
@@ -262,7 +262,7 @@ class MDGAN(System):
         size = self.config.size
         return (
             self.generator.eval(),
-            (torch.zeros(2, 3, size, size, device=self.device),),
+            (torch.linspace(-1, 1, 6 * size * size, device=self.device).view(2, 3, size, size),),
             ["photo"],
             ["clips"],
         )

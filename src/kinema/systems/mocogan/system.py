@@ -20,7 +20,7 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, Update
-from kinema.losses.adaptive import Strength
+from kinema.losses.adaptive import Strengths
 from kinema.losses.game import Game, Judge, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import in_parts, one_hot
@@ -44,7 +44,7 @@ class MoCoGAN(System):
         self.config = config
         self.generator = Generator(config)
         self.critics = nn.ModuleDict({"image": ImageCritic(config), "video": VideoCritic(config)})
-        self.strength = Strength(config)
+        self.strengths = Strengths(config, (f"{name}_critic" for name in self.critics))
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -97,7 +97,7 @@ class MoCoGAN(System):
 
     def after_update(self, player: str, update: Update) -> None:
         """Critics that are too sure see more changes, and fewer otherwise, if the configuration says so."""
-        self.strength.after_update(player, update)
+        self.strengths.after_update(player, update)
 
     # ---- the objective ----
 
@@ -108,7 +108,7 @@ class MoCoGAN(System):
         classes: list[Tensor] = []
         judge, game = (
             self.judge(name, progress, classes),
-            Game(self.config, progress, strength=self.strength.p),
+            Game(self.config, progress, strength=self.strengths.of(f"{name}_critic")),
         )
         return game.critic_terms(judge, real, fake) | self.category_term(classes[0], label)
 
@@ -119,7 +119,7 @@ class MoCoGAN(System):
         classes: list[Tensor] = []
         judge, game = (
             self.judge(name, progress, classes),
-            Game(self.config, progress, strength=self.strength.p),
+            Game(self.config, progress, strength=self.strengths.of(f"{name}_critic")),
         )
         terms = {name: game.generator_term(judge, fake, real)}
         return terms | (self.category_term(classes[0], drawn) if self.config.infogan else {})

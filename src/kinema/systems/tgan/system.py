@@ -19,7 +19,7 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, Update, adversaries
-from kinema.losses.adaptive import Strength
+from kinema.losses.adaptive import Strengths
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts
@@ -44,7 +44,7 @@ class TGAN(System):
         self.config = config
         self.generator = Generator(config)
         self.critic = Critic(config)
-        self.strength = Strength(config)
+        self.strengths = Strengths(config, ["critic"])
 
     def players(self) -> dict[str, Player]:
         """`critic` and `generator`, which is G0 and G1."""
@@ -52,7 +52,7 @@ class TGAN(System):
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
-        real, game = batch["video"], Game(self.config, progress, OBJECTIVES, self.strength.p)
+        real, game = batch["video"], Game(self.config, progress, OBJECTIVES, self.strengths.of("critic"))
         if len(real) < 2:  # the batch norm of z0 has one value a clip
             raise UsageError(
                 "TGAN learns from pieces of at least 2 clips: choose a larger batch or micro_batch."
@@ -70,7 +70,7 @@ class TGAN(System):
     def after_update(self, player: str, update: Update) -> None:
         """Bind the critic by what `Config.bound` names; see that it is not too sure."""
         c = self.config
-        self.strength.after_update(player, update)
+        self.strengths.after_update(player, update)
         if player != "critic":
             return
         if c.bound == "weights":

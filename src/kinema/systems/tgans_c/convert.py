@@ -76,14 +76,21 @@ def read(checkpoint: Mapping[str, Any]) -> tuple[Config, State]:
 
 
 def write(state: Mapping[str, Tensor]) -> dict[str, State]:
-    """Our state dict -> their parts by name; the reverse of `read`. The text networks have no place there."""
+    """Our state dict -> their parts by name; the reverse of `read`. The text networks have no place there.
+
+    Raises:
+        WeightsError: a network has layers that theirs lack.
+    """
     out: dict[str, State] = {}
     for part, (_, prefix, pairs) in PARTS.items():
         other = [p for _, p, _ in PARTS.values() if p.startswith(prefix) and p != prefix]
         for key, value in state.items():
             if not key.startswith(prefix) or any(key.startswith(p) for p in other):
                 continue
-            theirs, mine = next((t, m) for t, m in pairs if key[len(prefix) :].startswith(m))
+            rest = key[len(prefix) :]
+            theirs, mine = next(((t, m) for t, m in pairs if rest.startswith(m)), (None, ""))
+            if theirs is None:
+                raise WeightsError(f"their {part} part has no '{rest}'.")
             name = theirs + key[len(prefix + mine) :]
             flat = part == "video" and name in ("pred.0.weight", "pred.3.weight")
             out.setdefault(part, {})[name] = value.unsqueeze(2) if flat else value

@@ -19,7 +19,7 @@ from kinema.core.errors import UsageError, check_seed
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System, Update
 from kinema.losses import r3gan
-from kinema.losses.adaptive import SURE, Strength, surety
+from kinema.losses.adaptive import STRENGTH, SURE, Strengths, surety
 from kinema.losses.adversarial import gradient_penalty
 from kinema.losses.game import COMPARED, changes, check
 from kinema.nn.initial import keeping_sizes
@@ -60,7 +60,7 @@ class TGANsC(System):
         self.text_decoder = TextDecoder(len(self.vocabulary), config.sentence)
         self.generator = GENERATORS[config.generator](config)
         self.critics = Critics(config)
-        self.strength = Strength(config)
+        self.strengths = Strengths(config, ["critic"])
         if config.generator != "layered":
             self.generator.apply(_normal_init)
         if config.critic_norm != "spectral":
@@ -110,7 +110,7 @@ class TGANsC(System):
 
     def after_update(self, player: str, update: Update) -> None:
         """Critics that are too sure see more changes, and fewer otherwise, if the configuration says so."""
-        self.strength.after_update(player, update)
+        self.strengths.after_update(player, update)
 
     # ---- the objective ----
 
@@ -120,12 +120,12 @@ class TGANsC(System):
         """Terms of L_D; for reuse, logits of syn+ and real+ and the features of generated clips."""
         c, paired = self.config, self.config.loss == "r3gan"
         penalised = paired or (c.r1 > 0 and progress.step % c.r1_every == 0)
-        change = changes(c, progress, self.strength.p)
+        change = changes(c, progress, self.strengths.of("critic"))
         real = batch["video"].detach().requires_grad_(penalised)
         with torch.autocast(real.device.type, enabled=False) if penalised else nullcontext():
             seen = self.critics.features(change(real), progress.step)  # the trunks run once for both captions
             true = self.critics.logits(seen, s.detach())
-        rejected = None if wrong is None else self.critics.logits(seen, wrong)
+            rejected = None if wrong is None else self.critics.logits(seen, wrong)
         fake = fake.requires_grad_() if paired and not fake.requires_grad else fake
         with torch.autocast(real.device.type, enabled=False) if paired else nullcontext():
             seen_fake = self.critics.features(change(fake), progress.step)
@@ -134,13 +134,15 @@ class TGANsC(System):
         if paired:
             gamma = r3gan.annealed(c.gamma, progress.fraction)
             terms["r1"] = gamma * gradient_penalty(mean_of(true), real)
-            terms["r2"] = gamma * gradient_penalty(mean_of(false), fake)
+            flat = [gradient_penalty(mean_of(false), fake)]  # at what counts as false, which is two things
+            flat += [] if rejected is None else [gradient_penalty(mean_of(rejected), real)]
+            terms["r2"] = gamma * torch.stack(flat).mean()
         elif penalised:
             everything = torch.stack([logit.sum() for logit in true.values()])
             terms["r1"] = c.r1 * c.r1_every * gradient_penalty(everything, real)
-        if self.strength.p is not None:
+        if (strength := self.strengths.of("critic")) is not None:
             sure = [surety(true[head], false[head] if c.loss in COMPARED else None) for head in true]
-            terms[SURE] = torch.stack(sure).mean()
+            terms |= {SURE: torch.stack(sure).mean(), STRENGTH: strength.clone()}
         if c.contrast:
             matches = self.critics.matches(seen, s.detach())
             terms["contrast"] = c.contrast * contrast(matches, batch["caption"])
@@ -161,7 +163,7 @@ class TGANsC(System):
         if known is not None:
             logits, true, seen = known
         else:
-            change = changes(c, progress, self.strength.p)
+            change = changes(c, progress, self.strengths.of("critic"))
             seen = self.critics.features(change(fake), progress.step)
             logits = self.critics.logits(seen, s)
             if c.loss in COMPARED:

@@ -18,7 +18,7 @@ from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Pixels, Video
 from kinema.core.system import Losses, Player, Progress, System, Update, adversaries
-from kinema.losses.adaptive import Strength
+from kinema.losses.adaptive import Strengths
 from kinema.losses.game import Game, check
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import check_clips, clip_seed, codes, in_parts, one_hot
@@ -41,7 +41,7 @@ class VGAN(System):
         self.config = config
         self.generator = Generator(config)
         self.critic = Critic(config)
-        self.strength = Strength(config)
+        self.strengths = Strengths(config, ["critic"])
 
     @classmethod
     def adapt(cls, config: settings.Config, data: Any) -> settings.Config:
@@ -55,7 +55,7 @@ class VGAN(System):
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
         """The critic, then the generator; or both at once."""
         c, real = self.config, batch["video"]
-        game = Game(c, progress, strength=self.strength.p)
+        game = Game(c, progress, strength=self.strengths.of("critic"))
         label = self.one_hot(batch["caption"]) if c.conditional else None
         judge = partial(self.critic, label=label)
         if c.updates == "alternating":
@@ -85,7 +85,7 @@ class VGAN(System):
 
     def after_update(self, player: str, update: Update) -> None:
         """Critics that are too sure see more changes, and fewer otherwise, if the configuration says so."""
-        self.strength.after_update(player, update)
+        self.strengths.after_update(player, update)
 
     # ---- use ----
 
