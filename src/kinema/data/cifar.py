@@ -34,7 +34,7 @@ SHA256 = "795f1793d7b8f8883c578442a02455d2469d49685325e98ea0621b15f4a88d69"
 
 
 class Cifar(NamedTuple):
-    """All 60,000 pictures uint8 (N, 32, 32, 3) and their labels uint8 (N,); the last 10,000 are the test set."""
+    """60,000 pictures uint8 (N, 32, 32, 3) and their labels uint8 (N,); the last 10,000 are held out."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]

@@ -20,6 +20,8 @@ HUES = ("red", "orange", "lime", "green", "cyan", "blue", "violet", "pink")
 PICTURES = {"train": 10_000, "val": 4_000, "all": 14_000}
 GROUND = 26
 """level of the dark ground"""
+COLOURED, SHARE = 80, (0.01, 0.4)
+"""levels between the strongest and the weakest channel of a coloured pixel; their share of a half with a shape"""
 
 _SHAPE, _HUE, _RADIUS, _ACROSS, _DOWN = range(5)
 CHUNK = 500
@@ -48,21 +50,19 @@ def mirrored(n: int, size: int, split: str, seed: int = 0) -> Mirrored:
 
 
 def halves(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The hue of the left and of the right half, places in `HUES`, (N, 2); -1 where a half is not coloured.
+    """The hue of the left and of the right half, places in `HUES`, (N, 2); -1 where a half shows no shape.
 
-    It is the hue of the mean colour above the ground, weighted by saturation.
+    It is the hue of the mean of a half's coloured pixels, which must be a part of the half, not most of it.
     """
-    x = pixels.astype(np.float32)
     out = []
-    for half in np.split(x, 2, axis=2):
-        light = half - half.min(3, keepdims=True)  # what is not grey
-        colour = light.sum((1, 2))  # (N, 3)
-        angle = np.arctan2(
-            3**0.5 * (colour[:, 1] - colour[:, 2]), 2 * colour[:, 0] - colour[:, 1] - colour[:, 2]
-        )
+    for half in np.split(pixels.astype(np.float32), 2, axis=2):
+        coloured = half.max(3) - half.min(3) > COLOURED
+        colour = (half * coloured[..., None]).sum((1, 2))  # (N, 3)
+        red, green, blue = colour.T
+        angle = np.arctan2(3**0.5 * (green - blue), 2 * red - green - blue)
         place = np.rint(angle / (2 * np.pi) * len(HUES)).astype(np.int64) % len(HUES)
-        area = half.shape[1] * half.shape[2]
-        out.append(np.where(colour.max(1) > 0.02 * 255 * area, place, -1))
+        share = coloured.mean((1, 2))
+        out.append(np.where((share > SHARE[0]) & (share < SHARE[1]), place, -1))
     return np.stack(out, 1)
 
 

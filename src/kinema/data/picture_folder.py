@@ -147,7 +147,7 @@ def held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def resized(pixels: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.uint8]:
-    """Pictures uint8 (N, H, W, C) -> (N, S, S, C'), each as `fit` makes it; grey ones are made of colour ones."""
+    """Pictures uint8 (N, H, W, C) -> (N, S, S, C'), each as `fit` makes it; grey ones may become colour."""
     check_memory(len(pixels), size, channels)
     if pixels.shape[1:] == (size, size, channels):
         return pixels
@@ -160,7 +160,7 @@ def check_memory(n: int, size: int, channels: int) -> None:
     total = n * size * size * channels
     if total > MOST_BYTES:
         raise DataError(
-            f"{n:,} pictures of {size}x{size}x{channels} need {total / 1e9:.0f} GB; choose fewer or smaller ones."
+            f"{n:,} pictures of {size}x{size}x{channels} need {total / 1e9:.0f} GB; choose fewer or smaller."
         )
 
 

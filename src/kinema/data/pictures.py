@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class Pictures:
         labels: NDArray[np.int64],
         classes: Sequence[str],
         describe: str,
+        where: str,
     ) -> None:
         """Take them.
 
@@ -40,8 +41,10 @@ class Pictures:
             labels: (N), places in `classes`.
             classes: names, each once.
             describe: the set in one sentence.
+            where: what `open_pictures` was asked for.
         """
-        self._pixels, self.labels, self.captions, self.describe = pixels, labels, list(classes), describe
+        self._pixels, self.labels, self.captions = pixels, labels, list(classes)
+        self.describe, self.where = describe, where
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -60,11 +63,12 @@ class Pictures:
             digest.update(part.tobytes())
         return digest.hexdigest()
 
-    def batch(self, indices: Sequence[int]) -> dict[str, Any]:
+    def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> dict[str, Any]:
         """The items as the engine hands them to a system.
 
         Returns:
-            "image" float32 (B, C, S, S) in [-1, 1], "caption" names of B classes, "label" int64 (B,), their places, and "index" int64 (B,).
+            "image" float32 (B, C, S, S) in [-1, 1], "caption" names of B classes, "label" int64
+            (B,), their places, and "index" int64 (B,).
         """
         index = np.asarray(indices, np.int64)
         image = torch.from_numpy(np.ascontiguousarray(LEVELS[self._pixels[index]].transpose(0, 3, 1, 2)))
@@ -75,7 +79,7 @@ class Pictures:
             "index": torch.from_numpy(index),
         }
 
-    def pixels(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def pixels(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """The same pictures as bytes, clips of one frame (B, 1, S, S, C)."""
         return self._pixels[np.asarray(indices, np.int64)][:, None]
 
@@ -110,8 +114,13 @@ def open_pictures(
     found = (read_packed if path.is_file() else read_folder)(path, size, channels, split)
     skipped = f", {len(found.problems)} skipped" if found.problems else ""
     what = f"{len(found.labels)} pictures of '{where}' as {size}×{size}×{channels}, split {split}"
+    what += f", {len(found.classes)} classes{skipped}."
     return Pictures(
-        found.pixels, found.labels, found.classes, f"{what}, {len(found.classes)} classes{skipped}."
+        found.pixels,
+        found.labels,
+        found.classes,
+        f"{what}, {len(found.classes)} classes{skipped}.",
+        str(where),
     )
 
 
@@ -119,6 +128,7 @@ def _named(name: str, count: str, size: int, channels: int, split: Split, seed: 
     """One of `SETS`; `count` is how many pictures to train on, or nothing."""
     if count and not (count.isascii() and count.isdigit() and int(count) > 0):
         raise UsageError(f"'{name}:{count}': after the colon comes how many pictures to train on.")
+    classes: Sequence[str] = SHAPES
     if name == "cifar10":
         found = cifar10()
         rows = {"train": slice(None, TRAIN), "val": slice(TRAIN, None), "all": slice(None)}[split]
@@ -131,8 +141,12 @@ def _named(name: str, count: str, size: int, channels: int, split: Split, seed: 
         classes = tuple("0123456789")
     else:
         made = mirrored(PICTURES[split], size, split, seed)
-        pixels, labels, classes = made.pixels, made.shapes, SHAPES
+        pixels, labels = made.pixels, made.shapes
     if count and split == "train":
         pixels, labels = pixels[: int(count)], labels[: int(count)]
-    what = f"{len(labels)} pictures of {name} as {size}×{size}×{channels}, split {split}, {len(classes)} classes."
-    return Pictures(resized(pixels, size, channels), labels, classes, what)
+    what = (
+        f"{len(labels)} pictures of {name} as {size}×{size}×{channels}, split {split}, {len(classes)} classes"
+    )
+    return Pictures(
+        resized(pixels, size, channels), labels, classes, f"{what}.", f"{name}:{count}" if count else name
+    )

@@ -32,7 +32,7 @@ class _Penalty(torch.autograd.Function):
 
 
 def orthogonal_penalty(weights: Sequence[Tensor]) -> Tensor:
-    """Σ ‖W Wᵀ ⊙ (1 - I)‖²_F of weights (O, ...), as rows (O, rest); a scalar that has first derivatives only."""
+    """Σ ‖W Wᵀ ⊙ (1 - I)‖²_F of weights (O, ...) as rows (O, rest); a scalar with first derivatives only."""
     with torch.autocast(weights[0].device.type, enabled=False):
         total: Tensor = _Penalty.apply(*weights)
     return total

@@ -11,6 +11,7 @@ METRICS = {
     "fvd_cd": "kinema.metrics.fvd:fvd_cd",
     "fvd_stylegan_v": "kinema.metrics.fvd:fvd_stylegan_v",
     "nearest_training": "kinema.metrics.nearest:nearest_training",
+    "pictures": "kinema.metrics.pictures:pictures",
     "photo_motion": "kinema.metrics.photo_motion:photo_motion",
     "video_fid": "kinema.metrics.resnext:video_fid",
     "wind": "kinema.metrics.photo_motion:wind",

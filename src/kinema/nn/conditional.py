@@ -1,7 +1,7 @@
 """Norms whose scale and shift a condition says, and the tables and products by which it does.
 
-de Vries et al., "Modulating early visual processing by language", NeurIPS 2017, arXiv:1707.00683, as SAGAN and
-BigGAN use it. Names are those of the public port of BigGAN: `gain` and `bias`.
+de Vries et al., "Modulating early visual processing by language", NeurIPS 2017, arXiv:1707.00683, as SAGAN
+and BigGAN use it. Names are those of the public port of BigGAN: `gain` and `bias`.
 """
 
 import torch

@@ -64,7 +64,7 @@ def groups_for(channels: int, settings: dict[str, Any]) -> int:
 
 
 def parsed(spec: str) -> tuple[str, dict[str, Any]]:
-    """ "gn:groups=8" -> ("gn", {"groups": 8}).
+    """The parts of a name: "gn:groups=8" -> ("gn", {"groups": 8}).
 
     Raises:
         UsageError: the name or a setting is not known.

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from kinema.nn.norm import Spectral
+from kinema.nn.norm import spectral_layers
 
 FILL: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier": nn.init.xavier_uniform_,
@@ -36,15 +35,12 @@ def filled(how: str) -> Callable[[nn.Module], None]:
     def start(module: nn.Module) -> None:
         if not isinstance(module, nn.Linear | nn.Conv2d):
             return
-        weight: Tensor = module.weight
-        if parametrize.is_parametrized(module, "weight"):
-            chain = module.parametrizations.weight  # type: ignore[union-attr]
-            weight = chain.original
-        FILL[how](weight)
-        if parametrize.is_parametrized(module, "weight"):
-            for held in chain:
-                if isinstance(held, Spectral):
-                    held.advance(weight, iterations=15)
+        held = spectral_layers(module)
+        for layer, weight in held:
+            FILL[how](weight)
+            layer.advance(weight, iterations=15)
+        if not held:
+            FILL[how](module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 

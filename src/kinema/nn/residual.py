@@ -1,12 +1,12 @@
 """Residual blocks that double or halve a picture, as SAGAN and BigGAN have them.
 
-Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018, arXiv:1802.05637. Layers are named as in the
-public port of BigGAN. For speed, a 3x3 convolution behind a doubling, or before a halving, is computed as one
-4x4 convolution with stride 2: the same map for 16 products where there were 36. Shortcuts' 1x1 convolutions
-stand on the smaller side.
+Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018, arXiv:1802.05637. Layers are named as in
+the public port of BigGAN. For speed, a 3x3 convolution behind a doubling, or before a halving, is computed as
+one 4x4 convolution with stride 2: the same map for 16 products where there were 36. Shortcuts' 1x1
+convolutions stand on the smaller side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,6 +77,11 @@ class DownBlock(nn.Module):
         if self.conv_sc is None:
             return h + x
         return h + self.conv_sc(halved(x) if self.down else x)
+
+
+def stages(blocks: nn.ModuleList) -> Iterator[list[nn.Module]]:
+    """The layers of each block of a network whose blocks are lists of layers."""
+    return (list(block.children()) for block in blocks)
 
 
 def doubled(x: Tensor) -> Tensor:

@@ -18,7 +18,9 @@ DEPTHS = (8, 14, 20, 32, 50)
 class ResNet(nn.Module):
     """Pictures become features and logits of classes; 25,557,032 parameters at 50 layers for ImageNet."""
 
-    def __init__(self, depth: int, classes: int, norm: str = "bn", channels: int = 3, width: int = 16) -> None:
+    def __init__(
+        self, depth: int, classes: int, norm: str = "bn", channels: int = 3, width: int = 16
+    ) -> None:
         """Build it.
 
         Args:
@@ -31,7 +33,9 @@ class ResNet(nn.Module):
         super().__init__()
         large, make = depth == 50, partial(make_norm, norm)
         width = 64 if large else width
-        self.conv1 = nn.Conv2d(channels, width, 7 if large else 3, 2 if large else 1, 3 if large else 1, bias=False)
+        self.conv1 = nn.Conv2d(
+            channels, width, 7 if large else 3, 2 if large else 1, 3 if large else 1, bias=False
+        )
         self.bn1 = make(width)
         self.pool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
         counts = (3, 4, 6, 3) if large else ((depth - 2) // 6,) * 3

@@ -73,11 +73,11 @@ class PictureSystem(System):
     # ---- the update ----
 
     def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
-        """The critic on parts of the step's pictures, one after the other, then the generator; or both at once."""
+        """The critic on parts of the step's pictures in turn, then the generator; or both at once."""
         c, real = self.config, batch["image"]
         label = self.one_hot(batch["caption"]) if c.conditional else None
         if len(real) % c.critic_steps:
-            raise UsageError(f"batch {len(real)} cannot be divided among critic_steps={c.critic_steps} updates.")
+            raise UsageError(f"batch {len(real)} cannot be shared by critic_steps={c.critic_steps} updates.")
         for turn in range(c.critic_steps):
             rows = slice(turn, None, c.critic_steps)
             said = None if label is None else label[rows]
@@ -127,7 +127,7 @@ class PictureSystem(System):
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Terms of L_D, and the logits of real and of generated pictures.
 
-        One pass judges both, but where gradients at the pictures are penalised, which autocast must not touch.
+        One pass judges both, but where gradients at pictures are penalised, which autocast must not touch.
         """
         c, paired = self.config, self.config.loss == "r3gan"
         change = changes(c, progress, self.strengths.of("critic"), rows)
@@ -183,7 +183,7 @@ class PictureSystem(System):
 
     @contextmanager
     def standing(self, truncation: float | None) -> Iterator[None]:
-        """Inside, batch norms have statistics of noise truncated so, with classes in turn (standing statistics)."""
+        """Inside, batch norms have statistics of noise truncated so ("standing"), with classes in turn."""
         if truncation is None:
             yield
             return

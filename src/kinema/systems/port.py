@@ -23,7 +23,12 @@ STATISTICS = {
     "bn.running_var": "norm.running_var",
 }
 """names of statistics in its three kinds of batch norm -> ours"""
-LAST = {"gain": "weight", "bias": "bias", "norm.running_mean": "running_mean", "norm.running_var": "running_var"}
+LAST = {
+    "gain": "weight",
+    "bias": "bias",
+    "norm.running_mean": "running_mean",
+    "norm.running_var": "running_var",
+}
 """the generator's last norm, which no class conditions"""
 LEFT_OUT = ("sv0", "accumulation_counter", "num_batches_tracked")
 

@@ -5,7 +5,6 @@ arXiv:1809.11096.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from kinema.core.config import Preset, RunSettings
 from kinema.systems.pictures_config import PictureConfig, PictureRequest

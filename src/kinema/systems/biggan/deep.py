@@ -16,9 +16,9 @@ from kinema.nn.conditional import Table
 from kinema.nn.factory import make_norm
 from kinema.nn.norm import spectral
 from kinema.nn.projection import projected
-from kinema.nn.residual import UP, Norm, doubled, halved
+from kinema.nn.residual import UP, Norm, doubled, halved, stages
 from kinema.systems.biggan.config import Config
-from kinema.systems.biggan.networks import block_norm
+from kinema.systems.biggan.networks import block_norm, shared_table
 
 DEEP_DOWN = {
     32: (4, 4, 4, 4),
@@ -37,7 +37,7 @@ class DeepGenerator(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         widths = [w * config.width for w in UP[config.size]]
-        self.shared = Table(len(config.classes), config.shared) if config.shared and config.conditional else None
+        self.shared = shared_table(config)
         code = 0 if not config.conditional else config.shared or len(config.classes)
         norm = partial(block_norm, config, code + config.noise)
         self.noise_first = config.noise_first
@@ -58,7 +58,7 @@ class DeepGenerator(nn.Module):
         parts = [part for part in (code, z) if part is not None]
         condition = torch.cat(parts[::-1] if self.noise_first else parts, 1)
         x = self.linear(condition).unflatten(1, (-1, 4, 4))
-        for block in self.blocks:
+        for block in stages(self.blocks):
             for layer in block:
                 x = layer(x, condition) if isinstance(layer, DeepUpBlock) else layer(x)
         return torch.tanh(self.output_layer(x).float())
@@ -109,7 +109,7 @@ class DeepCritic(nn.Module):
     def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
         """Pictures (B, C, S, S) and one-hot classes (B, K) -> logits (B,)."""
         x = self.input_conv(x)
-        for block in self.blocks:
+        for block in stages(self.blocks):
             for layer in block:
                 x = layer(x)
         return projected(self.linear, self.embed, x, classes)

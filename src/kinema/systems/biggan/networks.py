@@ -15,7 +15,7 @@ from kinema.nn.conditional import ConditionalNorm, PlainNorm, Table
 from kinema.nn.factory import make_norm
 from kinema.nn.norm import spectral
 from kinema.nn.projection import projected
-from kinema.nn.residual import DOWN, UP, DownBlock, UpBlock
+from kinema.nn.residual import DOWN, UP, DownBlock, UpBlock, stages
 from kinema.systems.biggan.config import Config
 
 
@@ -30,7 +30,7 @@ class Generator(nn.Module):
         widths = [w * config.width for w in UP[config.size]]
         self.chunks = len(widths) if config.hierarchical else 1
         chunk = config.noise // self.chunks
-        self.shared = Table(len(config.classes), config.shared) if config.shared and config.conditional else None
+        self.shared = shared_table(config)
         code = 0 if not config.conditional else config.shared or len(config.classes)
         norm = partial(block_norm, config, code + (chunk if config.hierarchical else 0))
         self.linear = spectral(nn.Linear(chunk, widths[0] * 4 * 4))
@@ -48,7 +48,7 @@ class Generator(nn.Module):
         code = classes if self.shared is None or classes is None else self.shared(classes)
         first, *rest = z.chunk(self.chunks, 1)
         x = self.linear(first).unflatten(1, (-1, 4, 4))
-        for i, (up, *layers) in enumerate(self.blocks):
+        for i, (up, *layers) in enumerate(stages(self.blocks)):
             parts = [part for part in (code, rest[i] if rest else None) if part is not None]
             x = up(x, torch.cat(parts, 1) if parts else None)  # the class first
             for layer in layers:
@@ -74,10 +74,15 @@ class Critic(nn.Module):
 
     def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
         """Pictures (B, C, S, S) and one-hot classes (B, K) -> logits (B,)."""
-        for block in self.blocks:
+        for block in stages(self.blocks):
             for layer in block:
                 x = layer(x)
         return projected(self.linear, self.embed, x, classes)
+
+
+def shared_table(config: Config) -> Table | None:
+    """The embedding of classes that all norms share, if there is one; it has no spectral norm."""
+    return Table(len(config.classes), config.shared) if config.shared and config.conditional else None
 
 
 def block_norm(config: Config, condition: int, channels: int) -> nn.Module:

@@ -49,6 +49,6 @@ def _check(config: settings.Config) -> None:
     parts = len(UP[config.size])
     if config.hierarchical and not config.deep and config.noise % parts:
         raise UsageError(
-            f"noise is a multiple of {parts} at size {config.size}, a chunk for each block and the first map, "
+            f"noise is a multiple of {parts} at size {config.size}, a chunk for each block and the first, "
             f"not {config.noise}; or hierarchical=false."
         )

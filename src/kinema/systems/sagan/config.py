@@ -16,7 +16,7 @@ class Config(PictureConfig):
     """How the networks are built and trained. The defaults are the paper's."""
 
     attention: tuple[int, ...] = (32,)
-    """sides of the maps, in both networks, that attention stands behind: some of 8, 16, 32, 64; empty: none"""
+    """sides of maps, in both networks, that attention stands behind: some of 8, 16, 32, 64; empty: none"""
     attention_form: Literal["pooled", "paper", "residual"] = "pooled"
     """pooled: as released; paper: every place is a key, values have all channels; residual: a residual block
     with as many parameters in its place"""

@@ -16,7 +16,7 @@ from kinema.nn.conditional import ConditionalNorm, PlainNorm, Table
 from kinema.nn.factory import make_norm
 from kinema.nn.norm import spectral
 from kinema.nn.projection import projected
-from kinema.nn.residual import DOWN, UP, DownBlock, Held, Norm, UpBlock
+from kinema.nn.residual import DOWN, UP, DownBlock, Held, Norm, UpBlock, stages
 from kinema.systems.sagan.config import Config
 
 
@@ -40,7 +40,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
         """Noise (B, Z) and one-hot classes (B, K) -> pictures (B, C, S, S) in [-1, 1]."""
         x = self.linear(z).unflatten(1, (-1, 4, 4))
-        for up, *rest in self.blocks:
+        for up, *rest in stages(self.blocks):
             x = up(x, classes)
             for layer in rest:
                 x = layer(x)
@@ -66,7 +66,7 @@ class Critic(nn.Module):
 
     def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
         """Pictures (B, C, S, S) and one-hot classes (B, K) -> logits (B,)."""
-        for block in self.blocks:
+        for block in stages(self.blocks):
             for layer in block:
                 x = layer(x)
         return projected(self.linear, self.embed, x, classes)

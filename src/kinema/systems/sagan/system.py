@@ -35,6 +35,10 @@ def _check(config: settings.Config) -> None:
     check_config(config, UP)
     sides = [8, 16, 32, 64]
     if not set(config.attention) <= {side for side in sides if side < config.size}:
-        raise UsageError(f"attention stands behind maps of sides {sides} below {config.size}, not {config.attention}.")
+        raise UsageError(
+            f"attention stands behind maps of {sides} below {config.size}, not {config.attention}."
+        )
     if config.loss == "r3gan" and config.spectral != "none":
-        raise UsageError(f"loss=r3gan needs networks without spectral norm: spectral=none, not {config.spectral}.")
+        raise UsageError(
+            f"loss=r3gan needs a critic without spectral norm: spectral=none, not {config.spectral}."
+        )
