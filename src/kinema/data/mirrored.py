@@ -21,7 +21,7 @@ PICTURES = {"train": 10_000, "val": 4_000, "all": 14_000}
 GROUND = 26
 """level of the dark ground"""
 COLOURED, SHARE = 80, (0.01, 0.4)
-"""levels between the strongest and the weakest channel of a coloured pixel; their share of a half with a shape"""
+"""levels between the channels of a coloured pixel; what share of a half with a shape is coloured"""
 
 _SHAPE, _HUE, _RADIUS, _ACROSS, _DOWN = range(5)
 CHUNK = 500

@@ -37,8 +37,9 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) -> the same shape; by the fused kernel, which never holds the whole map."""
         theta, phi, g = self.parts(x)
-        found = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)  # no 1/√d, as released
-        return self.added(x, found)
+        parts = (part[:, None] for part in (theta, phi, g))  # one head
+        found = F.scaled_dot_product_attention(*parts, scale=1.0)  # no 1/√d, as released
+        return self.added(x, found[:, 0])
 
     def explicit(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The same, and the map (B, H W, keys): each row says where a place looks and sums to 1."""

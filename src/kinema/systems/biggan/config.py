@@ -7,7 +7,7 @@ arXiv:1809.11096.
 from dataclasses import dataclass, replace
 
 from kinema.core.config import Preset, RunSettings
-from kinema.systems.pictures_config import PictureConfig, PictureRequest
+from kinema.systems.shared.config import PictureConfig, PictureRequest
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,20 @@ def tiny() -> Preset[Config]:
     return Preset(config, settings, "mirrored")
 
 
+def small() -> Preset[Config]:
+    """Mirrored shapes at 32x32, a sixth of the paper's channels; not measured yet."""
+    return Preset(_GOOD, RunSettings(steps=4000, batch=32), "mirrored")
+
+
 def cifar10() -> Preset[Config]:
     """CIFAR-10 with a quarter of the channels; not measured yet."""
     return Preset(replace(_GOOD, width=32), RunSettings(steps=20_000, batch=64), "cifar10")
 
 
-PRESETS = {"tiny": tiny, "cifar10": cifar10}
+def paper() -> Preset[Config]:
+    """The paper's networks and recipe at 128x128; for GPUs and a folder of one's own; no result yet."""
+    settings = RunSettings(steps=150_000, batch=4096, save_every_steps=1000, preview_every_steps=1000)
+    return Preset(Config(), settings, "mirrored")
+
+
+PRESETS = {"tiny": tiny, "small": small, "cifar10": cifar10, "paper": paper}

@@ -14,7 +14,7 @@ from kinema.nn.residual import UP
 from kinema.systems.biggan import config as settings
 from kinema.systems.biggan.deep import DEEP_DOWN, DeepCritic, DeepGenerator
 from kinema.systems.biggan.networks import Critic, Generator
-from kinema.systems.pictures import PictureSystem, check_config
+from kinema.systems.shared.pictures import PictureSystem, check_config
 
 
 class BigGAN(PictureSystem):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from kinema.core.config import Preset, RunSettings
-from kinema.systems.pictures_config import PictureConfig, PictureRequest
+from kinema.systems.shared.config import PictureConfig, PictureRequest
 
 
 @dataclass(frozen=True)
@@ -60,4 +60,10 @@ def small() -> Preset[Config]:
     return Preset(_GOOD, RunSettings(steps=4000, batch=32), "mirrored")
 
 
-PRESETS = {"tiny": tiny, "small": small}
+def paper() -> Preset[Config]:
+    """The paper's networks and recipe at 128x128; for a GPU and a folder of one's own; no result yet."""
+    settings = RunSettings(steps=1_000_000, batch=256, save_every_steps=1000, preview_every_steps=1000)
+    return Preset(Config(), settings, "mirrored")
+
+
+PRESETS = {"tiny": tiny, "small": small, "paper": paper}

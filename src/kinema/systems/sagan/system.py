@@ -9,9 +9,9 @@ from torch import nn
 from kinema.core.errors import UsageError
 from kinema.nn.initial import filled
 from kinema.nn.residual import UP
-from kinema.systems.pictures import PictureSystem, check_config
 from kinema.systems.sagan import config as settings
 from kinema.systems.sagan.networks import Critic, Generator
+from kinema.systems.shared.pictures import PictureSystem, check_config
 
 
 class SAGAN(PictureSystem):

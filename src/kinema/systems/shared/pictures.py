@@ -29,7 +29,7 @@ from kinema.losses.lecam import Anchors
 from kinema.losses.wasserstein import slope_penalty
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import clip_seed, in_parts, one_hot
-from kinema.systems.pictures_config import PictureConfig, PictureRequest
+from kinema.systems.shared.config import PictureConfig, PictureRequest
 
 OBJECTIVES: dict[str, Adversarial] = {
     **ADVERSARIAL,
