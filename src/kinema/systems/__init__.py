@@ -60,6 +60,7 @@ SYSTEMS = {
         system="kinema.systems.biggan.system:BigGAN",
         presets="kinema.systems.biggan.config:PRESETS",
         does="class → picture, at scale",
+        bench="kinema.systems.biggan.bench:jobs",
     ),
     "sagan": Room(
         system="kinema.systems.sagan.system:SAGAN",
