@@ -161,6 +161,11 @@ class System(nn.Module):
         """Modules that training does not begin anew: the setting `init_from` has to bring them."""
         return ()
 
+    @property
+    def class_parts(self) -> tuple[str, ...]:
+        """Modules whose size is the number of classes: with other classes, training begins them anew."""
+        return ()
+
     def players(self) -> dict[str, Player]:
         """Name -> what is trained; empty if nothing is."""
         return {}

@@ -27,6 +27,7 @@ from kinema.losses.adversarial import ADVERSARIAL, Adversarial, gradient_penalty
 from kinema.losses.game import ABSOLUTE, COMPARED, EVERY, changes, check
 from kinema.losses.lecam import Anchors
 from kinema.losses.wasserstein import slope_penalty
+from kinema.nn.conditional import Table
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import clip_seed, in_parts, one_hot
 from kinema.systems.shared.config import PictureConfig, PictureRequest
@@ -65,6 +66,11 @@ class PictureSystem(System):
     def adapt(cls, config: Any, data: Any) -> Any:
         """Take the classes from the data."""
         return replace(config, classes=tuple(data.captions)) if config.conditional else config
+
+    @property
+    def class_parts(self) -> tuple[str, ...]:
+        """The tables of classes, of norms and of the critic."""
+        return tuple(name for name, module in self.named_modules() if isinstance(module, Table))
 
     def players(self) -> dict[str, Player]:
         """`critic` and `generator`."""
