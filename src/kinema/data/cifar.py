@@ -147,7 +147,9 @@ def read(source: Path) -> Cifar:
                     pixels, labels = zip(*reader(content), strict=True)
                     return Cifar(np.concatenate(pixels), np.concatenate(labels))
     except (OSError, tarfile.TarError, zlib.error, pickle.UnpicklingError, EOFError) as error:
-        raise DataError(f"'{source}' cannot be read as CIFAR-10 ({error}); expected {FILES}.") from None
+        archive_error = isinstance(error, tarfile.ReadError)
+        why = "it is no whole archive" if archive_error else getattr(error, "strerror", None) or error
+        raise DataError(f"'{source}' cannot be read as CIFAR-10 ({why}); expected {FILES}.") from None
     except (LookupError, ValueError, TypeError, AttributeError):  # what is in it is something else
         pass
     raise DataError(f"'{source}' does not hold CIFAR-10; expected {FILES}.")

@@ -23,7 +23,7 @@ from kinema.core.errors import DataError, MediaError
 from kinema.core.files import disk_errors, write_atomically
 from kinema.data.layout import SPLITS, STILL, VAL_SHARE, Problem
 from kinema.data.prepare import Seen, fit
-from kinema.media import stream
+from kinema.media import read_image
 
 MOST_BROKEN = 0.01
 """share of pictures that may be skipped; above it nothing is trained"""
@@ -154,13 +154,11 @@ def too_many(problems: int, pictures: int) -> bool:
 def decoded(path: Path, size: int, channels: int) -> tuple[NDArray[np.uint8] | None, Seen | None, str]:
     """A picture as (S, S, C) and what it is on disk, or the reason why it cannot be used."""
     try:
-        with stream(path) as frames:
-            seen = Seen(frames.info.width, frames.info.height, frames.info.frames or 0)
-            if seen.frames != 1:
-                return None, seen, f"is an animation ({frames.info.format}), not one picture"
-            return fit(next(frames), size, channels), seen, ""
+        pixels = read_image(path, still=True).pixels
     except MediaError as error:
         return None, None, str(error)
+    height, width, _ = pixels.shape
+    return fit(pixels, size, channels), Seen(width, height, 1), ""
 
 
 def check_taught(where: str, classes: Sequence[str], taught: set[str]) -> None:

@@ -129,10 +129,13 @@ def read_video(path: str | Path, limits: Limits | None = None) -> Video:
         ) from None
 
 
-def read_image(path: str | Path, limits: Limits | None = None) -> Image:
-    """One picture (png, jpg, webp, bmp, or the first frame of an animation), upright, over black."""
+def read_image(path: str | Path, limits: Limits | None = None, *, still: bool = False) -> Image:
+    """One picture (png, jpg, webp, bmp, or the first frame of an animation), upright, over black.
+
+    With `still` an animation is refused.
+    """
     path, limits = Path(path), limits or Limits()
-    pixels = read_picture(path, limits)
+    pixels = read_picture(path, limits, still)
     return Image(pixels, provenance=_note(path, limits).provenance or {})
 
 

@@ -110,14 +110,16 @@ class Folder:
         return info.width, info.height, info.rotation, info.has_alpha
 
 
-def read_picture(path: Path, limits: Limits) -> Pixels:
-    """One picture as uint8 (H, W, 3), upright by its EXIF orientation, over black."""
+def read_picture(path: Path, limits: Limits, still: bool = False) -> Pixels:
+    """One picture as uint8 (H, W, 3), upright by its EXIF orientation, over black; `still` refuses others."""
     expected = "png, jpg, webp or bmp"
     kind = sniff(path, limits, expected)
     if kind not in STILL:
         raise MediaError(f"'{path}' is {kind}, not a picture; expected {expected}.")
     pictures = Pictures(path, kind, limits)
     try:
+        if still and pictures.info.frames != 1:
+            raise MediaError(f"'{path}' is an animation of {pictures.info.frames} frames, not one picture.")
         return next(pictures.frames())[2]
     finally:
         pictures.close()
