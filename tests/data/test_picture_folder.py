@@ -262,5 +262,5 @@ def test_pictures_are_not_made_as_clips(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="belong to clips"):
         make("mirrored", 2, tmp_path / "a", frames=4)
     with pytest.raises(UsageError, match="nearest: mirrored"):
-        make("mirored", 2, tmp_path / "a")
+        make("mirrors", 2, tmp_path / "a")
     assert not list(tmp_path.iterdir())

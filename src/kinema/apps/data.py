@@ -11,7 +11,7 @@ import tyro
 from kinema.apps import options, say
 from kinema.apps.data_pictures import SHOWN, Fetch, Pack, check_pictures, fetch, pack
 from kinema.apps.run import check_writable
-from kinema.apps.train import TRAIN_PRESET, open_data, preset_of
+from kinema.apps.train import TRAIN_PRESET, check_channels, open_data, preset_of
 from kinema.core.config import apply, at_least_one
 from kinema.core.errors import UsageError, nearest
 from kinema.systems import load_class
@@ -124,6 +124,7 @@ def check(flags: Any) -> int:
     settings, config = apply(options.assignments(flags.set), preset.settings, preset.config)
     at_least_one(config, "frames", "size", "channels")
     at_least_one(settings, "steps", "batch")
+    check_channels(config)
     if load_class(flags.system).reads == "pictures":
         return check_pictures(flags, config)
     shape = {"frames": config.frames, "size": config.size, "channels": config.channels}

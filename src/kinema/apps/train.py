@@ -96,6 +96,7 @@ def open_data(
     """The data set that a run's description names, in the shape that its config asks for."""
     from kinema.data import open_clips, open_pictures
 
+    check_channels(config)
     if reads == "pictures":
         return open_pictures(data["where"], size=config.size, channels=config.channels, split=split)
     return open_clips(
@@ -108,6 +109,12 @@ def open_data(
         swap_axes=data.get("swap_axes", False),
         frame_steps=getattr(config, "frame_steps", ()),
     )
+
+
+def check_channels(config: Any) -> None:
+    """Refuse what no file can be read as."""
+    if config.channels not in (1, 3):
+        raise UsageError(f"data is read with 1 or 3 channels, not {config.channels}.")
 
 
 def about_data(where: dict[str, Any], data: Any) -> dict[str, Any]:
