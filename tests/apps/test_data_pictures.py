@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as Pillow
 
 from kinema.data import cifar
+from kinema.media import read_image
 
 MAKE = ("data", "make", "mirrored", "--n", 120, "--size", 32, "--out", "set")
 TINY = ("--preset", "tiny")
@@ -45,6 +46,12 @@ def test_made_pictures_pass_the_check_are_packed_and_train(kinema) -> None:
 def test_few_digits_train_in_grey(kinema) -> None:
     assert train(kinema, "digits:100", "channels=1").code == 0
     assert json.loads(Path("run/config.json").read_text())["data"]["where"] == "digits:100"
+    said = kinema("run", "biggan", "--weights", "run", "--label", "3", "--n", 2, "--out", "sheet.png")
+    assert said.out.startswith("sheet.png  (2 pictures, ")
+    assert read_image("sheet.png").pixels.shape == (32, 66, 3)
+    assert kinema("run", "biggan", "--weights", "run", "--label", "3", "--out", "one.png").out.startswith(
+        "one.png  (1 picture, "
+    )
 
 
 def test_problems_are_named_and_counts_shown(kinema) -> None:
