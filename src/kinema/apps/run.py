@@ -195,5 +195,7 @@ def report(result: Result, out: Path, seconds: float, as_json: bool) -> None:
     """Say what was written."""
     kind, clips = type(result).__name__.lower(), len(result) if isinstance(result, Batch) else 1
     facts = {"out": str(out), "kind": kind, "count": clips, "seconds": round(seconds, 3)}
-    text = f"{out}  ({clips} {'clip' if clips == 1 else 'clips'}, {seconds:.1f} s)"
+    still = all(len(clip.frames) == 1 for clip in result) if isinstance(result, Batch) else kind == "image"
+    what = "picture" if still else "clip"
+    text = f"{out}  ({clips} {what if clips == 1 else what + 's'}, {seconds:.1f} s)"
     say.result({**facts, "provenance": result.provenance}, text, as_json)

@@ -31,7 +31,7 @@ class Options:
     preset: str = TRAIN_PRESET
     """named starting point; `kinema list NAME` shows them"""
     data: str | None = None
-    """folder of clips, or the name of a procedural set (sbmg, shapes, shapes:500, …); else the preset's"""
+    """folder of clips or pictures, or the name of a set (sbmg, shapes:500, cifar10, …); else the preset's"""
     out: Path | None = None
     """run folder; default: runs/NAME-PRESET"""
     set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()
@@ -68,7 +68,7 @@ def main(args: list[str]) -> int:
     views = [Mirror(out)] if flags.tensorboard else []
     outcome = carry_out(kind, config, settings, data, out, about, views)
     if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes; one speaks
-        report(outcome, out, flags.json)
+        report(outcome, out, kind.reads, flags.json)
     return 0
 
 
@@ -96,9 +96,9 @@ def open_data(
     """The data set that a run's description names, in the shape that its config asks for."""
     from kinema.data import open_clips, open_pictures
 
+    check_channels(config)
     if reads == "pictures":
         return open_pictures(data["where"], size=config.size, channels=config.channels, split=split)
-
     return open_clips(
         data["where"],
         frames=config.frames,
@@ -109,6 +109,12 @@ def open_data(
         swap_axes=data.get("swap_axes", False),
         frame_steps=getattr(config, "frame_steps", ()),
     )
+
+
+def check_channels(config: Any) -> None:
+    """Refuse what no file can be read as."""
+    if config.channels not in (1, 3):
+        raise UsageError(f"data is read with 1 or 3 channels, not {config.channels}.")
 
 
 def about_data(where: dict[str, Any], data: Any) -> dict[str, Any]:
@@ -185,9 +191,9 @@ def begin(system: Any, init_from: str | None, out: Path) -> dict[str, Any] | Non
     return None
 
 
-def report(outcome: Any, out: Path, as_json: bool) -> None:
+def report(outcome: Any, out: Path, reads: str, as_json: bool) -> None:
     """Say how far the run came and where to look."""
     state = "the time is up; the same command goes on" if outcome.stopped else "done"
-    amount = f"{outcome.steps} steps, {outcome.images} clips, {outcome.seconds:.0f} s in all"
+    amount = f"{outcome.steps} steps, {outcome.images} {reads}, {outcome.seconds:.0f} s in all"
     text = f"{out}: {state} — {amount}; see {out / 'report.html'}"
     say.result({"out": str(out), **dataclasses.asdict(outcome)}, text, as_json)

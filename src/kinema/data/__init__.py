@@ -9,6 +9,7 @@ from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
 from kinema.data.moving import MovingDigits
+from kinema.data.picture_checking import PictureReport, check_pictures
 from kinema.data.pictures import Pictures, open_pictures
 from kinema.data.shapes import MovingShapes
 from kinema.data.skies import Skies
@@ -23,12 +24,14 @@ __all__ = [
     "FolderClips",
     "MovingDigits",
     "MovingShapes",
+    "PictureReport",
     "Pictures",
     "Problem",
     "Skies",
     "TimeLapse",
     "bundled_digits",
     "check",
+    "check_pictures",
     "cut",
     "load_digits",
     "located",

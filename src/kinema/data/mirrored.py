@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.core.errors import UsageError
 from kinema.data.chance import uniform
 
 SHAPES = (
@@ -36,7 +37,9 @@ class Mirrored(NamedTuple):
 
 
 def mirrored(n: int, size: int, split: str, seed: int = 0) -> Mirrored:
-    """Draw the first `n` pictures of a split, SxS; no picture of one split is one of another."""
+    """Draw the first `n` pictures of a split, SxS with S even; no picture of one split is one of another."""
+    if size < 2 or size % 2:
+        raise UsageError(f"mirrored shapes have an even side, for the halves are alike, not {size}.")
     draw = uniform(f"mirrored shapes {split} {seed}", np.arange(n))
     shapes = (draw[:, _SHAPE] * len(SHAPES)).astype(np.int64)
     hues = (draw[:, _HUE] * len(HUES)).astype(np.int64)

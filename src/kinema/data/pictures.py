@@ -17,7 +17,7 @@ from kinema.data.cifar import CLASSES, TRAIN, cifar10
 from kinema.data.clips import LEVELS
 from kinema.data.digits import bundled_digits, split_digits
 from kinema.data.mirrored import PICTURES, SHAPES, mirrored
-from kinema.data.picture_folder import read_folder, read_packed, resized
+from kinema.data.picture_folder import check_memory, read_folder, read_packed, resized
 
 
 class Pictures:
@@ -105,6 +105,8 @@ def open_pictures(
         >>> open_pictures("digits", size=32, channels=1, split="val").batch([0, 1])["image"].shape
         torch.Size([2, 1, 32, 32])
     """
+    if size < 1 or channels not in (1, 3):
+        raise UsageError(f"pictures have a side of 1 or more and 1 or 3 channels, not {size} and {channels}.")
     name, _, count = str(where).partition(":")
     if name in SETS:
         return _named(name, count, size, channels, split, seed)
@@ -114,7 +116,6 @@ def open_pictures(
     found = (read_packed if path.is_file() else read_folder)(path, size, channels, split)
     skipped = f", {len(found.problems)} skipped" if found.problems else ""
     what = f"{len(found.labels)} pictures of '{where}' as {size}×{size}×{channels}, split {split}"
-    what += f", {len(found.classes)} classes{skipped}."
     return Pictures(
         found.pixels,
         found.labels,
@@ -137,11 +138,16 @@ def _named(name: str, count: str, size: int, channels: int, split: Split, seed: 
         digits = bundled_digits()
         members = split_digits(digits.labels, split)
         rows_ = np.sort(np.concatenate(members))
+        if count:  # all classes come early in the order
+            rows_ = np.random.default_rng(28).permutation(rows_)
         pixels, labels = digits.images[rows_][..., None], digits.labels[rows_]
         classes = tuple("0123456789")
     else:
+        check_memory(PICTURES[split], size, 3)
         made = mirrored(PICTURES[split], size, split, seed)
         pixels, labels = made.pixels, made.shapes
+    if count and split == "train" and int(count) > len(labels):
+        raise UsageError(f"'{name}:{count}': {name} has {len(labels):,} pictures to train on.")
     if count and split == "train":
         pixels, labels = pixels[: int(count)], labels[: int(count)]
     what = (
