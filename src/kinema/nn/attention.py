@@ -36,9 +36,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) -> the same shape; by the fused kernel, which never holds the whole map."""
-        theta, phi, g = self.parts(x)
-        parts = (part[:, None] for part in (theta, phi, g))  # one head
-        found = F.scaled_dot_product_attention(*parts, scale=1.0)  # no 1/√d, as released
+        theta, phi, g = (part[:, None] for part in self.parts(x))  # one head
+        found = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)  # no 1/√d, as released
         return self.added(x, found[:, 0])
 
     def explicit(self, x: Tensor) -> tuple[Tensor, Tensor]:
