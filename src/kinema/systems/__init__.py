@@ -60,11 +60,13 @@ SYSTEMS = {
         system="kinema.systems.biggan.system:BigGAN",
         presets="kinema.systems.biggan.config:PRESETS",
         does="class → picture, at scale",
+        layouts="kinema.systems.biggan.convert:LAYOUTS",
     ),
     "sagan": Room(
         system="kinema.systems.sagan.system:SAGAN",
         presets="kinema.systems.sagan.config:PRESETS",
         does="class → picture, by self-attention",
+        layouts="kinema.systems.sagan.convert:LAYOUTS",
     ),
 }
 
