@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from kinema.core.errors import WeightsError
 from kinema.nn.attention import SelfAttention
+from kinema.nn.norm import Spectral
 from kinema.systems.sagan import convert
 from kinema.systems.sagan.config import Config
 from kinema.systems.sagan.networks import Critic, Generator
@@ -23,7 +24,7 @@ FACTS = json.loads((GOLDEN / "sagan.json").read_text())["nets"]
 STORED = np.load(GOLDEN / "sagan.npz")
 GENERATOR = rule.weights(FACTS["G"]["models"]["G"])
 TEN = tuple("0123456789")
-SMALL = Config(size=32, width=4, noise=12, classes=tuple("012"), attention=(8, 16))
+SMALL = Config(size=32, width=8, noise=12, classes=tuple("012"), attention=(8, 16))
 
 
 def agree(net: str, name: str, value: Tensor) -> None:
@@ -44,7 +45,9 @@ def test_generator_equals_the_reference(mode: str) -> None:
     z, y = rule.inputs(FACTS["G"])
     agree("G", f"{mode}.image", generator.train(mode == "train")(z, F.one_hot(y, 10).float()))
     if mode == "train":
-        moved = write_network(generator.state_dict())
+        moved, state = write_network(generator.state_dict()), generator.state_dict()
+        for key in [key for key in moved if key.endswith(".u0")]:  # written as it was before a step
+            moved[key] = state[key.replace("u0", "parametrizations.weight.0._u")][None]
         names = [name for name in FACTS["G"]["outputs"] if name.startswith("train.after.G.")]
         assert len(names) == 5
         for name in names:
@@ -72,7 +75,10 @@ def count(module: nn.Module) -> int:
         ((64,), 42_017_412, 39_448_258),
     ],
 )
-def test_networks_have_the_published_sizes(attention: tuple[int, ...], generator: int, critic: int) -> None:
+def test_networks_have_the_published_sizes(
+    attention: tuple[int, ...], generator: int, critic: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Spectral, "advance", lambda *given, **named: None)  # there are no numbers to find
     config = Config(classes=tuple(map(str, range(1000))), attention=attention)
     with torch.device("meta"):
         assert (count(Generator(config)), count(Critic(config))) == (generator, critic)
@@ -85,14 +91,18 @@ def test_import_and_export_are_each_others_reverse() -> None:
     held = {key for key in GENERATOR if key.endswith((".u0", ".sv0"))}  # theirs moves them at every use
     assert all(torch.equal(back["G"][key], GENERATOR[key]) for key in GENERATOR.keys() - held)
     ours = SAGAN(SMALL)
+    with torch.no_grad():  # weights that moved since the vectors of their largest singular values were found
+        for p in ours.parameters():
+            p += 0.02 * torch.randn_like(p)
     config, state = convert.read(convert.write(ours.state_dict()))
-    assert config == Config(size=32, width=4, noise=12, classes=tuple("012"), attention=(8, 16))
+    assert config == SMALL
     theirs = SAGAN(config)
     theirs.load_state_dict(state)
     z, y = torch.randn(3, 12), F.one_hot(torch.tensor([2, 0, 1]), 3).float()
     one, two = (system.eval().generator(z, y) for system in (ours, theirs))
-    torch.testing.assert_close(one, two, atol=1e-3, rtol=0)
-    torch.testing.assert_close(theirs.critic(one, y), ours.critic(one, y), atol=2e-2, rtol=1e-2)
+    torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+    # of a product with one row theirs always finds the largest value, ours lags behind
+    torch.testing.assert_close(theirs.critic(one, y), ours.critic(one, y), atol=0, rtol=1e-2)
 
 
 def to_tensorflow(port: dict[str, dict[str, Tensor]], u: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Weights of the public port of BigGAN (ajbrock/BigGAN-PyTorch), whose names SAGAN and BigGAN have here.
 
 It keeps `u0`, one vector of the power iteration, beside every weight that is divided by its largest singular
-value, and moves it once more in every forward, also in use. So the pair (u, v) here is that after this step.
+value, and moves it once more in every forward, also in use. So the pair (u, v) here is that after this step,
+and a vector that is written is one from which this step finds what is divided by here.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,14 +23,14 @@ FILES = {"generator": "G", "critic": "D"}
 WRAPPER = "module."
 HELD = "parametrizations.weight."
 STATISTICS = {
-    "stored_mean": "norm.running_mean",
-    "stored_var": "norm.running_var",
     "bn.stored_mean": "norm.running_mean",
     "bn.stored_var": "norm.running_var",
     "bn.running_mean": "norm.running_mean",
     "bn.running_var": "norm.running_var",
+    "stored_mean": "norm.running_mean",
+    "stored_var": "norm.running_var",
 }
-"""names of statistics in its three kinds of batch norm -> ours"""
+"""names of statistics in its three kinds of batch norm -> ours; the first that fits"""
 LAST = {
     "gain": "weight",
     "bias": "bias",
@@ -102,7 +103,8 @@ def sizes(part: str, state: State) -> dict[str, Any]:
         width, classes = rows // UP[size][0], state.get("shared.weight", state["blocks.0.0.bn1.gain.weight"])
     else:
         size, channels = 4 << (stages if deep else stages - 1), _first_weight(state).shape[1]
-        sides = {size >> i // each + 1 for i in attended}
+        last = 8 if size == 32 else 4  # side of the maps that are left
+        sides = {max(last, size >> i // each + 1) for i in attended}
         width, classes = linear.shape[1] // DOWN[size][-1], state["embed.weight"]
     return {
         "size": size,
@@ -165,8 +167,9 @@ def write_network(ours: Mapping[str, Tensor]) -> State:
         if part == "original":
             u, v = ours[f"{layer}.{HELD}0._u"], ours[f"{layer}.{HELD}0._v"]
             theirs[f"{layer}.weight"] = value
-            theirs[f"{layer}.u0"] = u[None]
-            theirs[f"{layer}.sv0"] = torch.dot(u, value.flatten(1) @ v)[None]
+            sigma = torch.dot(u, value.flatten(1) @ v)
+            theirs[f"{layer}.u0"] = _before(value.flatten(1), sigma)[None]
+            theirs[f"{layer}.sv0"] = sigma[None]
     return theirs
 
 
@@ -178,6 +181,25 @@ def _held(layer: str, weight: Tensor, u0: Tensor) -> State:
     v = F.normalize(matrix.T @ u0.flatten().float(), dim=0)
     u = F.normalize(matrix @ v, dim=0)
     return {f"{layer}.{HELD}original": weight, f"{layer}.{HELD}0._u": u, f"{layer}.{HELD}0._v": v}
+
+
+def _before(matrix: Tensor, sigma: Tensor) -> Tensor:
+    """The u₀ from which one step of theirs, v = Wᵀu₀ and u = Wv, finds this value for the largest.
+
+    Weights have moved since ours was found, so it is a little less than the largest. For u₀ in the plane of
+    two left singular vectors, σ² is a mean of the squares of their values: those of the largest and of the
+    next that is not above σ.
+    """
+    m, square = matrix.detach().double(), float(sigma) ** 2
+    tall = m.shape[0] > m.shape[1]
+    squares, vectors = torch.linalg.eigh(m.T @ m if tall else m @ m.T)  # ascending
+    high, low = len(squares) - 1, max(0, int((squares <= square).sum()) - 1)
+    pair = vectors[:, [high, low]]
+    left = F.normalize(m @ pair if tall else pair, dim=0)
+    a, b = squares[[high, low]].clamp_min(1e-8 * squares[high]).clamp_min(1e-24)
+    share = ((square - b) / (a - b)).clamp(0, 1) if a > b else torch.ones(())
+    start = left[:, 0] * (share / a).sqrt() + left[:, 1] * ((1 - share) / b).sqrt()
+    return F.normalize(start, dim=0).to(matrix.dtype)
 
 
 def _renamed(key: str) -> str:
