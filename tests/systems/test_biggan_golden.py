@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from kinema.core.errors import WeightsError
 from kinema.nn.norm import Spectral
 from kinema.systems.biggan import convert
-from kinema.systems.biggan.config import Config
+from kinema.systems.biggan.config import Config, Request
 from kinema.systems.biggan.deep import DeepCritic, DeepGenerator
 from kinema.systems.biggan.networks import Critic, Generator
 from kinema.systems.biggan.system import BigGAN
@@ -73,6 +73,7 @@ def count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
+DEEP = {"deep": True, "width": 128, "noise": 128}
 CIFAR = {
     "size": 32, "width": 64, "noise": 128, "shared": None, "hierarchical": False,
     "attention": (), "classes": TEN,
@@ -88,8 +89,10 @@ CIFAR = {
         ({"size": 512, "noise": 160}, 82_468_068, None),
         ({"size": 64, "width": 64}, 31_908_100, 20_566_721),
         (CIFAR, 4_304_387, 4_207_361),
-        ({"deep": True, "width": 128, "noise": 128}, 50_244_484, 34_590_210),
-        ({"deep": True, "width": 128, "noise": 128, "size": 256}, 55_736_708, 38_247_426),
+        (DEEP, 50_244_484, 34_590_210),
+        ({**DEEP, "size": 256}, 55_736_708, 38_247_426),
+        # the published one has 128 channels in its head, of which three are used
+        ({**DEEP, "noise_first": True}, 50_388_609 - 125 * (128 * 9 + 1), 34_590_210),
     ],
 )
 def test_networks_have_the_published_sizes(
@@ -149,6 +152,42 @@ def test_every_kind_of_batch_norm_has_its_names(kind: str) -> None:
     (_, wanted), (_, found) = convert.read(port), convert.read(other)
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+HUGGING = "hf-deep-128"
+PUBLISHED = rule.weights(FACTS[HUGGING]["models"]["G"])
+
+
+@pytest.mark.parametrize("truncation", [0.4, 1.0, 0.405])
+def test_the_published_layout_equals_its_reference_at_every_truncation(truncation: float) -> None:
+    config, state = convert.read_hugging_face(PUBLISHED)
+    known = {"size": 128, "width": 8, "noise": 16, "shared": 16, "classes": TEN, "attention": (64,)}
+    assert {name: getattr(config, name) for name in known} == known
+    assert (config.deep, config.noise_first) == (True, True)
+    assert (config.norm, config.truncations) == ("bn:eps=1e-4", 51)
+    system = BigGAN(config).eval()
+    assert state.keys() == {key for key in system.state_dict() if key.startswith("generator.")}
+    system.load_state_dict(state, strict=False)
+    z, y = rule.inputs(FACTS[HUGGING])
+    given = z, F.one_hot(y, 10).float()
+    before = {key: value.clone() for key, value in system.state_dict().items()}
+    with system.standing(Request(truncation=truncation, compat=True)):
+        made = system.generator(*given)
+    agree(HUGGING, f"t{truncation}", made)
+    with system.standing(Request(truncation=truncation)):
+        own = system.generator(*given)
+    assert torch.equal(own, made) == (truncation != 0.405)  # theirs swaps the weights of two rows
+    assert all(torch.equal(before[key], value) for key, value in system.state_dict().items())
+    if truncation == 1.0:
+        torch.testing.assert_close(system.generator(*given), made)
+
+
+def test_the_published_layout_is_named_where_it_is_not_met() -> None:
+    with pytest.raises(WeightsError, match=r"no 'generator\.gen_z\.weight_orig' \(its keys: \['shared"):
+        convert.read_hugging_face(THEIRS["G"])
+    lacking = {key: value for key, value in PUBLISHED.items() if key != "generator.bn.running_means"}
+    with pytest.raises(WeightsError, match=r"generator\.bn\.running_means' is missing"):
+        convert.read_hugging_face(lacking)
 
 
 @pytest.mark.parametrize(
