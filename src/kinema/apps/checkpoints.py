@@ -97,8 +97,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _read_arrays(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+        if size > MOST_BYTES:
+            raise WeightsError(
+                f"{path} unpacks to {size / 2**30:.0f} GiB; at most {MOST_BYTES >> 30} are read."
+            )
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path} is truncated or no archive of arrays ({error}).") from None
 
