@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from kinema.nn.factory import make_norm
 
@@ -52,7 +53,9 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, Basic | Bottleneck) and isinstance(module.last.weight, Tensor):
+            elif isinstance(module, Basic | Bottleneck) and isinstance(
+                module.last, _BatchNorm | nn.GroupNorm
+            ):
                 nn.init.zeros_(module.last.weight)
 
     def forward(self, x: Tensor) -> Tensor:

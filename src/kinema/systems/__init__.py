@@ -61,11 +61,13 @@ SYSTEMS = {
         presets="kinema.systems.biggan.config:PRESETS",
         does="class → picture, at scale",
         bench="kinema.systems.biggan.bench:jobs",
+        layouts="kinema.systems.biggan.convert:LAYOUTS",
     ),
     "sagan": Room(
         system="kinema.systems.sagan.system:SAGAN",
         presets="kinema.systems.sagan.config:PRESETS",
         does="class → picture, by self-attention",
+        layouts="kinema.systems.sagan.convert:LAYOUTS",
     ),
 }
 

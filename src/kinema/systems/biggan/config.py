@@ -26,6 +26,9 @@ class Config(PictureConfig):
     """every block gets a chunk of the noise (skip-z); of BigGAN alone"""
     noise_first: bool = False
     """BigGAN-deep: the noise stands before the class, as in the published weights"""
+    truncations: int = 0
+    """rows of statistics of batch norm, for truncations from 0 to 1 in equal steps, as published weights of
+    BigGAN-deep have them (51); 0: taken anew for the truncation that is asked for"""
     attention: tuple[int, ...] = (64,)
     """sides of the maps, in both networks, that attention stands behind"""
     orthogonal: float = 1e-4
@@ -43,6 +46,10 @@ class Config(PictureConfig):
 @dataclass(frozen=True)
 class Request(PictureRequest):
     """What a user asks of a trained BigGAN."""
+
+    compat: bool = False
+    """of weights with statistics for every truncation: between two of them, weigh each by its distance, as
+    the published port does, not by its nearness"""
 
 
 _GOOD = Config(

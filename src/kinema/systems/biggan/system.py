@@ -4,6 +4,9 @@ Brock, Donahue, Simonyan, "Large Scale GAN Training for High Fidelity Natural Im
 arXiv:1809.11096. What differs from the paper is an option.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 
 from kinema.core.config import not_negative
@@ -14,7 +17,9 @@ from kinema.nn.residual import UP
 from kinema.systems.biggan import config as settings
 from kinema.systems.biggan.deep import DEEP_DOWN, DeepCritic, DeepGenerator
 from kinema.systems.biggan.networks import Critic, Generator
-from kinema.systems.shared.pictures import PictureSystem, check_config
+from kinema.systems.biggan.truncation import statistics_of, with_rows
+from kinema.systems.shared.config import PictureRequest
+from kinema.systems.shared.pictures import PictureSystem, check_config, noise
 
 
 class BigGAN(PictureSystem):
@@ -30,6 +35,8 @@ class BigGAN(PictureSystem):
         self.config: settings.Config = config
         generator, critic = (DeepGenerator, DeepCritic) if config.deep else (Generator, Critic)
         self.generator: nn.Module = generator(config).apply(filled(config.initial))
+        if config.truncations:
+            with_rows(self.generator, config.truncations)
         self.critic: nn.Module = critic(config).apply(filled(config.initial))
         self.begin()
 
@@ -41,11 +48,35 @@ class BigGAN(PictureSystem):
         weights = filters(self.generator, without=[self.generator.shared])  # type: ignore[list-item]
         return {"orthogonal": c.orthogonal * orthogonal_penalty(weights)}
 
+    @contextmanager
+    def standing(self, request: PictureRequest) -> Iterator[None]:
+        """Inside, batch norms have the statistics of a truncation: those that the weights have, or anew."""
+        assert isinstance(request, settings.Request)
+        if request.compat and not self.config.truncations:
+            raise UsageError("compat is of weights with statistics for every truncation; these have none.")
+        if not self.config.truncations or request.truncation is None:
+            with super().standing(request):
+                yield
+            return
+        with statistics_of(self.generator, request.truncation, request.compat):
+            yield
+
+    def noise(self, seed: int, truncation: float | None) -> Tensor:
+        """Noise (Z) of a seed; weights with rows of statistics expect it cut at 2 and then made smaller."""
+        if not self.config.truncations or truncation is None:
+            return super().noise(seed, truncation)
+        return truncation * noise(seed, self.config.noise, 2.0)
+
 
 def _check(config: settings.Config) -> None:
     """Refuse what cannot be built or trained, before anything long starts."""
     not_negative(config, "orthogonal")
     check_config(config, DEEP_DOWN if config.deep else UP)
+    if config.truncations and (config.truncations < 2 or not config.norm.startswith("bn")):
+        raise UsageError(
+            f"truncations is the number of rows of batch norm's statistics, 2 or more (51) or 0, not "
+            f"{config.truncations} with norm={config.norm}."
+        )
     parts = len(UP[config.size])
     if config.hierarchical and not config.deep and config.noise % parts:
         raise UsageError(

@@ -188,9 +188,9 @@ class PictureSystem(System):
                 self.generator(*self.codes(batch["index"].tolist(), batch["caption"], None))
 
     @contextmanager
-    def standing(self, truncation: float | None) -> Iterator[None]:
+    def standing(self, request: PictureRequest) -> Iterator[None]:
         """Inside, batch norms have statistics of noise truncated so ("standing"), with classes in turn."""
-        if truncation is None:
+        if request.truncation is None:
             yield
             return
         buffers = [buffer.clone() for buffer in self.generator.buffers()]
@@ -199,7 +199,7 @@ class PictureSystem(System):
             for i in range(STANDING):
                 seeds = range(i * STANDING_BATCH, (i + 1) * STANDING_BATCH)
                 said = [classes[k % len(classes)] for k in seeds]
-                self.generator(*self.codes(seeds, said, truncation))
+                self.generator(*self.codes(seeds, said, request.truncation))
         try:
             yield
         finally:
@@ -210,8 +210,12 @@ class PictureSystem(System):
         self, seeds: Iterable[int], labels: Sequence[str], truncation: float | None
     ) -> tuple[Tensor, Tensor | None]:
         """Noise (N, Z), a row for every seed, and one-hot classes (N, K) if there are classes."""
-        z = torch.stack([noise(seed, self.config.noise, truncation) for seed in seeds]).to(self.device)
+        z = torch.stack([self.noise(seed, truncation) for seed in seeds]).to(self.device)
         return z, self.one_hot(labels) if self.config.conditional else None
+
+    def noise(self, seed: int, truncation: float | None) -> Tensor:
+        """Noise (Z) of a seed."""
+        return noise(seed, self.config.noise, truncation)
 
     def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
         """Some pictures of each class."""
@@ -248,7 +252,7 @@ class PictureSystem(System):
         if request.truncation is not None and not 0.02 <= request.truncation <= 8:
             raise UsageError(f"truncation is from 0.02 to 8, not {request.truncation}.")
         labels = self.labels(request)
-        with self.standing(request.truncation):
+        with self.standing(request):
             if request.walk:
                 return self.walk(request, labels)
             said = [label for label in labels for _ in range(request.n)]
