@@ -66,6 +66,11 @@ SYSTEMS = {
         presets="kinema.systems.sagan.config:PRESETS",
         does="class → picture, by self-attention",
     ),
+    "group-norm": Room(
+        system="kinema.systems.group_norm.system:GroupNorm",
+        presets="kinema.systems.group_norm.config:PRESETS",
+        does="picture → class, with any norm",
+    ),
 }
 
 
