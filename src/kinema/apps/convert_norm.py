@@ -81,9 +81,8 @@ def write(flags: Options, loaded: Loaded) -> dict[str, Any]:
         raise WeightsError(f"{flags.run} with norm={flags.to} {wrong[0]} ({len(wrong)} differences).")
     record: dict[str, Any] = {"from": system.config.norm, "to": flags.to, "batches": flags.calibrate}
     record |= {"weights": loaded.weights, "sha256": loaded.weights_hash}
-    kept: dict[str, Any] = {
-        key: loaded.about[key] for key in ("settings", "data", "modules") if key in loaded.about
-    }
+    said = ("settings", "data", "modules")
+    kept: dict[str, Any] = {key: loaded.about[key] for key in said if key in loaded.about}
     about = {"system": loaded.name, "version": __version__, "config": to_dict(config), **kept}
     with fresh_folder(flags.out) as out:
         weights.write_tensors(state, out / weights.FILE)
