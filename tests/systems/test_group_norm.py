@@ -18,6 +18,7 @@ from kinema.core.system import Progress
 from kinema.data import open_pictures
 from kinema.metrics.classification import classification
 from kinema.nn.convert_norm import convert_norm
+from kinema.systems import load_class, load_presets
 from kinema.systems.group_norm.config import PRESETS, Config, Request
 from kinema.systems.group_norm.system import GroupNorm, moved
 
@@ -54,7 +55,7 @@ def test_the_decay_is_half_the_squares_of_what_it_counts(norms: bool) -> None:
     weights = [p for n, p in system.named_parameters() if norms or not ("bn" in n or "downsample.1" in n)]
     assert (len(weights) == len(list(system.parameters()))) == norms
     assert float(terms["decay"].detach()) == pytest.approx(
-        0.1 * sum(float(p.square().sum()) for p in weights)
+        0.1 * sum(float(p.detach().square().sum()) for p in weights)
     )
     wanted = F.cross_entropy(system.classifier(batch["image"]), batch["label"])
     torch.testing.assert_close(terms["cross_entropy"], wanted)
@@ -156,12 +157,12 @@ def test_calibration_recovers_what_a_raw_swap_loses(tmp_path: Path) -> None:
     assert tuned <= bn + 0.01
 
 
-def test_batches_of_generators_can_be_converted_too() -> None:
-    from kinema.systems import load_class, load_presets
-
+def test_generators_change_their_norms_too() -> None:
     config = replace(load_presets("sagan")["tiny"]().config, classes=("a", "b"))
-    system = load_class("sagan")(config)
-    report = convert_norm(system.generator, "gn:groups=2")
-    wanted = load_class("sagan")(replace(config, norm="gn:groups=2"))
+    system = load_class("sagan")(config).eval()
+    shown = [system.codes(range(4), ["a", "b", "a", "b"], None)]
+    report = convert_norm(system.generator, "gn:groups=2", calibrate=shown)
+    assert [c.layer for c in report if c.calibrated] == ["output_layer.0"]  # others' scales are a class's
     assert len(report) > 1
+    wanted = load_class("sagan")(replace(config, norm="gn:groups=2"))
     wanted.load_state_dict(system.state_dict())
