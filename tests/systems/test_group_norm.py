@@ -104,6 +104,7 @@ def test_rows_are_the_system_untrained_and_chance() -> None:
         ({"classes": ("a",)}, "two classes or more"),
         ({"channels": 2}, "1 or 3 channels"),
         ({"depth": 50, "size": 16}, "pictures of 32 pixels or more"),
+        ({"depth": 9}, "depth is one of 8, 14, 20, 32, 50 layers"),
         ({"shift": 0.7}, "shift is a share"),
         ({"norm": "gm"}, "no norm is called 'gm'"),
     ],
@@ -117,7 +118,8 @@ def test_norms_are_exchanged_and_answers_printed_on_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "group-norm", "--preset", "tiny", "--set", "norm=bn", "--out", "bn"]) == 0
+    small = ["--set", "norm=bn", "--set", "depth=14"]
+    assert main(["train", "group-norm", "--preset", "tiny", *small, "--out", "bn"]) == 0
     capsys.readouterr()
     command = ["convert-norm", "bn", "--to", "gn:groups=2", "--out", "gn"]
     assert main([*command, "--calibrate", "2", "--json"]) == 0
@@ -127,7 +129,7 @@ def test_norms_are_exchanged_and_answers_printed_on_the_command_line(
     assert kinema.load("gn").system.config.norm == "gn:groups=2"
     assert main(command) == 1
     assert "gn is not empty" in capsys.readouterr().err
-    more = ["--set", "norm=gn:groups=2", "--set", "init_from=gn", "--set", "steps=1"]
+    more = ["--set", "depth=14", "--set", "init_from=gn", "--set", "steps=1"]
     assert main(["train", "group-norm", "--preset", "tiny", *more, "--out", "tuned"]) == 0
     Image(np.zeros((40, 40, 3), np.uint8)).save("black.png")
     capsys.readouterr()

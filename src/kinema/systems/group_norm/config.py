@@ -4,7 +4,6 @@ Wu, He, "Group Normalization", ECCV 2018, arXiv:1803.08494.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kinema.core.config import Preset, RunSettings
 
@@ -22,8 +21,8 @@ class Config:
     """the classes, filled from the training data"""
 
     # Network
-    depth: Literal[8, 14, 20, 32, 50] = 50
-    """layers: 50 for large pictures, the others for 32x32"""
+    depth: int = 50
+    """layers: 50 for large pictures; 8, 14, 20 or 32 for 32x32"""
     width: int = 16
     """channels of the first stage of 8 to 32 layers; 50 layers have 64"""
     norm: str = "gn"
@@ -65,7 +64,7 @@ class Request:
     """a picture file, or several: what does it show?"""
 
 
-def _digits(depth: Literal[8, 20], width: int, norm: str, lr: float) -> Config:
+def _digits(depth: int, width: int, norm: str, lr: float) -> Config:
     """Grey digits, which mean something else in a mirror."""
     return Config(
         size=32,

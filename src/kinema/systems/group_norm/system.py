@@ -24,7 +24,7 @@ from kinema.core.system import Extent, Losses, Player, Progress, System
 from kinema.data.prepare import fit
 from kinema.media import read_image
 from kinema.nn.convert_norm import NORMS
-from kinema.nn.resnet import ResNet
+from kinema.nn.resnet import DEPTHS, ResNet
 from kinema.nn.sampling import in_use
 from kinema.systems.group_norm import config as settings
 
@@ -172,6 +172,8 @@ def _check(config: settings.Config) -> None:
         raise UsageError(f"a classifier needs two classes or more, and the data has {len(config.classes)}.")
     if config.channels not in (1, 3):
         raise UsageError(f"pictures have 1 or 3 channels, not {config.channels}.")
+    if config.depth not in DEPTHS:
+        raise UsageError(f"depth is one of {', '.join(map(str, DEPTHS))} layers, not {config.depth}.")
     least = 32 if config.depth == 50 else 4
     if config.size < least:
         raise UsageError(f"{config.depth} layers read pictures of {least} pixels or more, not {config.size}.")
