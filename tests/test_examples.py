@@ -69,3 +69,10 @@ def test_a_walk_goes_from_clip_to_clip(tmp_path: Path) -> None:
     assert "begins and ends at the clips of the seed: True" in said
     far, step = map(float, re.findall(r"are ([\d.]+) levels .* is ([\d.]+)", said)[0])
     assert 0 < step < far
+
+
+def test_calibration_wins_back_what_another_norm_loses(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "another_norm.py", tmp_path)
+    before, raw, calibrated = map(float, re.findall(r"error ([\d.]+)", said))
+    assert before < 0.15
+    assert raw - calibrated > 0.5 * (raw - before) > 0

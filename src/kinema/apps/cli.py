@@ -50,6 +50,11 @@ VERBS = {
     "convert": Verb(
         "kinema.apps.convert:main", "convert NAME FILE --out DIR", "import a published checkpoint, safely"
     ),
+    "convert-norm": Verb(
+        "kinema.apps.convert_norm:main",
+        "convert-norm RUN --to gn:groups=8 --out DIR",
+        "put another norm into a trained network",
+    ),
     "replay": Verb(
         "kinema.apps.replay:main", "replay FILE", "make the same pixels again from a file's own record"
     ),

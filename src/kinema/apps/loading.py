@@ -96,6 +96,11 @@ class Loaded:
         with self.context():
             return self._able("animate")(photos)
 
+    def classify(self, pixels: Any) -> Any:
+        """Probabilities (N, K) of pictures uint8 (N, S, S, C) for scoring, as `run` computes them."""
+        with self.context():
+            return self._able("classify")(pixels)
+
     def _able(self, what: str) -> Any:
         """The method of the system by which it makes clips for scoring, if it has it."""
         if not hasattr(self.system, what):

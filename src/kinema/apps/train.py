@@ -168,12 +168,25 @@ def carry_out(
     torch.manual_seed(settings.seed)
     system = kind(config)
     about = {**about, "init_from": begin(system, settings.init_from, out)}
+    advise(system, settings)
 
     def on_save(folder: Path) -> None:
         for write in (write_report, *views):
             write(folder)
 
     return train(system, data, settings, out, on_save=on_save, write_config=about)
+
+
+def advise(system: Any, settings: RunSettings) -> None:
+    """Say what is known to go wrong with norms of these networks at this batch."""
+    from kinema.nn.advice import norm_warnings
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # of torchrun; batch norms share their statistics
+    share = settings.batch // processes
+    items = min(share, settings.micro_batch or share) * processes
+    modules = {name: player.modules for name, player in system.players().items()}
+    for warning in norm_warnings(modules, items) if os.environ.get("RANK", "0") == "0" else ():
+        say.remark(f"warning: {warning}")
 
 
 def begin(system: Any, init_from: str | None, out: Path) -> dict[str, Any] | None:

@@ -9,7 +9,6 @@ from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from kinema.nn.factory import make_norm
 
@@ -20,7 +19,13 @@ class ResNet(nn.Module):
     """Pictures become features and logits of classes; 25,557,032 parameters at 50 layers for ImageNet."""
 
     def __init__(
-        self, depth: int, classes: int, norm: str = "bn", channels: int = 3, width: int = 16
+        self,
+        depth: int,
+        classes: int,
+        norm: str = "bn",
+        channels: int = 3,
+        width: int = 16,
+        gamma_zero: bool = True,
     ) -> None:
         """Build it.
 
@@ -30,6 +35,7 @@ class ResNet(nn.Module):
             norm: as in `make_norm`.
             channels: of the pictures.
             width: channels of the first stage of the small form; the large one has 64.
+            gamma_zero: scales of the last norm of every branch begin at zero: a block begins as nothing.
         """
         super().__init__()
         large, make = depth == 50, partial(make_norm, norm)
@@ -53,10 +59,10 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, Basic | Bottleneck) and isinstance(
-                module.last, _BatchNorm | nn.GroupNorm
-            ):
-                nn.init.zeros_(module.last.weight)
+            elif gamma_zero and isinstance(module, Basic | Bottleneck):
+                scale = getattr(module.last, "weight", None)
+                if scale is not None:
+                    nn.init.zeros_(scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures (B, C, S, S) in [-1, 1] -> logits (B, K)."""

@@ -69,6 +69,11 @@ SYSTEMS = {
         does="class → picture, by self-attention",
         layouts="kinema.systems.sagan.convert:LAYOUTS",
     ),
+    "group-norm": Room(
+        system="kinema.systems.group_norm.system:GroupNorm",
+        presets="kinema.systems.group_norm.config:PRESETS",
+        does="picture → class, with any norm",
+    ),
 }
 
 
