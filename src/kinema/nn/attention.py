@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinema.nn.norm import spectral
+from kinema.core.errors import UsageError
+from kinema.nn.norm import holding
 
 
 class SelfAttention(nn.Module):
@@ -23,9 +24,16 @@ class SelfAttention(nn.Module):
             pooled: keys and values are the largest of every 2x2 places, and values have half the channels;
                 False: every place is a key, and values have all channels.
             normed: divide every weight by its largest singular value.
+
+        Raises:
+            UsageError: fewer than 8 channels.
         """
         super().__init__()
-        held = spectral if normed else _plain
+        if channels < 8:
+            raise UsageError(
+                f"attention needs maps of 8 channels, and these have {channels}: a larger width."
+            )
+        held = holding(normed)
         values = channels // 2 if pooled else channels
         self.pooled = pooled
         self.theta = held(nn.Conv2d(channels, channels // 8, 1, bias=False))
@@ -36,9 +44,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) -> the same shape; by the fused kernel, which never holds the whole map."""
-        theta, phi, g = self.parts(x)
-        parts = (part[:, None] for part in (theta, phi, g))  # one head
-        found = F.scaled_dot_product_attention(*parts, scale=1.0)  # no 1/√d, as released
+        theta, phi, g = (part[:, None] for part in self.parts(x))  # one head
+        found = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)  # no 1/√d, as released
         return self.added(x, found[:, 0])
 
     def explicit(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +66,3 @@ class SelfAttention(nn.Module):
         """What was found at every place (B, H W, C/2), as channels of the maps, times γ, added to them."""
         maps = found.transpose(1, 2).unflatten(2, x.shape[2:])
         return x + self.gamma * self.o(maps)
-
-
-def _plain(module: nn.Module) -> nn.Module:
-    return module

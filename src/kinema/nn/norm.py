@@ -11,7 +11,7 @@ differ from one batch. Here the forward only reads `u` and `v`; `advance_spectra
 training loop calls it once before a step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -193,6 +193,15 @@ def spectral(module: M, name: str = "weight") -> M:
     transposed = isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
     weight = getattr(module, name)
     parametrize.register_parametrization(module, name, Spectral(weight, dim=int(transposed)), unsafe=True)
+    return module
+
+
+def holding(normed: bool) -> Callable[[M], M]:
+    """How the weights of layers are held: divided by their largest singular value, or as they are."""
+    return spectral if normed else _as_it_is
+
+
+def _as_it_is(module: M) -> M:
     return module
 
 

@@ -27,7 +27,7 @@ class Config(PictureConfig):
     noise_first: bool = False
     """BigGAN-deep: the noise stands before the class, as in the published weights"""
     attention: tuple[int, ...] = (64,)
-    """sides of the maps, in both networks, that attention stands behind"""
+    """sides of maps, in both networks, that attention stands behind: some of 8, 16, 32, 64; empty: none"""
     orthogonal: float = 1e-4
     """weight β of the orthogonal regularisation of the generator; 0 leaves it out"""
     lr: float = 5e-5

@@ -6,13 +6,13 @@ arXiv:1809.11096. What differs from the paper is an option.
 
 from torch import Tensor, nn
 
-from kinema.core.config import not_negative
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.losses.orthogonal import filters, orthogonal_penalty
 from kinema.nn.initial import filled
-from kinema.nn.residual import UP
+from kinema.nn.residual import DOWN, UP
 from kinema.systems.biggan import config as settings
-from kinema.systems.biggan.deep import DEEP_DOWN, DeepCritic, DeepGenerator
+from kinema.systems.biggan.deep import DEEP_DOWN, SHRINK, DeepCritic, DeepGenerator
 from kinema.systems.biggan.networks import Critic, Generator
 from kinema.systems.shared.pictures import PictureSystem, check_config
 
@@ -34,18 +34,23 @@ class BigGAN(PictureSystem):
         self.begin()
 
     def penalties(self) -> dict[str, Tensor]:
-        """β ‖W Wᵀ ⊙ (1 - I)‖² of the generator's weights, but for the shared embedding."""
-        c = self.config
+        """β ‖W Wᵀ ⊙ (1 - I)‖² of the generator's weights, but for the shared embedding; and γ."""
+        c, terms = self.config, super().penalties()
         if not c.orthogonal:
-            return {}
+            return terms
         weights = filters(self.generator, without=[self.generator.shared])  # type: ignore[list-item]
-        return {"orthogonal": c.orthogonal * orthogonal_penalty(weights)}
+        return terms | {"orthogonal": c.orthogonal * orthogonal_penalty(weights)}
 
 
 def _check(config: settings.Config) -> None:
     """Refuse what cannot be built or trained, before anything long starts."""
     not_negative(config, "orthogonal")
-    check_config(config, DEEP_DOWN if config.deep else UP)
+    at_least_one(config, "shared")
+    check_config(config, UP, DEEP_DOWN if config.deep else DOWN)
+    if config.noise_first and not config.deep:
+        raise UsageError("noise_first is a choice of BigGAN-deep alone: deep=true.")
+    if config.deep and config.width % SHRINK:
+        raise UsageError(f"width of BigGAN-deep is a multiple of {SHRINK}, not {config.width}.")
     parts = len(UP[config.size])
     if config.hierarchical and not config.deep and config.noise % parts:
         raise UsageError(

@@ -5,7 +5,7 @@ A room gives the networks and what only its paper says. The update: hinge loss o
 have classes drawn anew.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Steps
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,9 +28,12 @@ from kinema.losses.adversarial import ADVERSARIAL, Adversarial, gradient_penalty
 from kinema.losses.game import ABSOLUTE, COMPARED, EVERY, changes, check
 from kinema.losses.lecam import Anchors
 from kinema.losses.wasserstein import slope_penalty
+from kinema.nn.attention import SelfAttention
+from kinema.nn.factory import parsed
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import clip_seed, in_parts, one_hot
+from kinema.nn.sampling import clip_seed, in_parts, in_use, one_hot
 from kinema.systems.shared.config import PictureConfig, PictureRequest
+from kinema.systems.shared.looking import Watch, first_attention, laid_over, where_it_looks
 
 OBJECTIVES: dict[str, Adversarial] = {
     **ADVERSARIAL,
@@ -42,6 +46,8 @@ OBJECTIVES: dict[str, Adversarial] = {
 FPS = 8
 STANDING, STANDING_BATCH = 16, 64
 """batches of standing statistics, and pictures in each"""
+GAMMA = "gamma"
+"""term of the generator without gradient: γ of its attention, in the log"""
 SHOWN = 8
 """classes of a preview or an example, and pictures of each"""
 
@@ -77,7 +83,8 @@ class PictureSystem(System):
         c, real = self.config, batch["image"]
         label = self.one_hot(batch["caption"]) if c.conditional else None
         if len(real) % c.critic_steps:
-            raise UsageError(f"batch {len(real)} cannot be shared by critic_steps={c.critic_steps} updates.")
+            given = f"{len(real)} pictures cannot be shared by critic_steps={c.critic_steps} updates"
+            raise UsageError(f"{given}: batch, and micro_batch if set, is a multiple of {c.critic_steps}.")
         for turn in range(c.critic_steps):
             rows = slice(turn, None, c.critic_steps)
             said = None if label is None else label[rows]
@@ -101,8 +108,9 @@ class PictureSystem(System):
         yield {"generator": {"fool": self.objective.fool(false, true), **self.penalties()}}
 
     def penalties(self) -> dict[str, Tensor]:
-        """Further terms of the generator."""
-        return {}
+        """Further terms of the generator: how much its layers of attention count, without gradient."""
+        layers = [m for m in self.generator.modules() if isinstance(m, SelfAttention)]
+        return {f"{GAMMA}{i or ''}": layer.gamma.detach().clone() for i, layer in enumerate(layers)}
 
     @property
     def objective(self) -> Adversarial:
@@ -184,7 +192,7 @@ class PictureSystem(System):
     @contextmanager
     def standing(self, truncation: float | None) -> Iterator[None]:
         """Inside, batch norms have statistics of noise truncated so ("standing"), with classes in turn."""
-        if truncation is None:
+        if truncation is None or parsed(self.config.norm)[0] != "bn":
             yield
             return
         buffers = [buffer.clone() for buffer in self.generator.buffers()]
@@ -218,7 +226,8 @@ class PictureSystem(System):
         c = self.config
         if request.walk:
             return Extent(1, request.n, c.size, c.size)
-        return Extent(len(self.labels(request)) * request.n, 1, c.size, c.size, request.n)
+        pictures = max(1, len(request.truncation)) * len(self.labels(request)) * request.n
+        return Extent(pictures, 1, c.size, c.size * (2 if request.look else 1), request.n)
 
     def labels(self, request: PictureRequest) -> list[str]:
         """The classes asked for, or all of them; one nameless class where there are none.
@@ -235,35 +244,47 @@ class PictureSystem(System):
         return list(request.label or c.classes or ("",))
 
     def run(self, request: PictureRequest) -> Result:
-        """A picture; several, a row for each class; or a walk, as a clip."""
-        check_seed(request.seed)
-        if request.n < (2 if request.walk else 1):
-            raise UsageError(f"n is at least 1, and 2 for a walk, not {request.n}.")
-        if request.truncation is not None and not 0.02 <= request.truncation <= 8:
-            raise UsageError(f"truncation is from 0.02 to 8, not {request.truncation}.")
+        """A picture; several, a row for each class and truncation; or a walk, as a clip."""
         labels = self.labels(request)
-        with self.standing(request.truncation):
-            if request.walk:
-                return self.walk(request, labels)
-            said = [label for label in labels for _ in range(request.n)]
-            seeds = [clip_seed(request.seed, i) for _ in labels for i in range(request.n)]
-            made = self.render(*self.codes(seeds, said, request.truncation))
+        check_request(request, self.config.conditional)
+        if request.walk:
+            return self.walk(request, labels)
+        said = [label for label in labels for _ in range(request.n)]
+        seeds = [clip_seed(request.seed, i) for _ in labels for i in range(request.n)]
+        rows = []
+        for truncation in request.truncation or (None,):
+            with self.standing(truncation):
+                rows.append(self.pictures(*self.codes(seeds, said, truncation), request.look))
+        made = np.concatenate(rows)
         if len(made) == 1:
             return Image(made[0, 0])
-        return Batch([Video(frame, Fraction(FPS)) for frame in made], labels=said, columns=request.n)
+        items = [Video(frame, Fraction(FPS)) for frame in made]
+        return Batch(items, labels=said * len(rows), columns=request.n)
+
+    def pictures(self, z: Tensor, classes: Tensor | None, look: tuple[float, float] | None) -> Pixels:
+        """As `render`; with a place that looks, the map of attention beside each: uint8 (N, 1, S, 2 S, 3)."""
+        if look is None:
+            return self.render(z, classes)
+        layer, size = first_attention(self.generator), self.config.size
+        with Watch(layer) as watch:
+            made = self.render(z, classes)
+        with in_use(self):
+            maps = watch.maps()
+            weights, corner = where_it_looks(layer, maps, look, size)
+        return laid_over(made, weights, corner, size // maps.shape[-1])
 
     def walk(self, request: PictureRequest, labels: Sequence[str]) -> Video:
         """From one noise to another, or from the first class to the second; the other stays."""
-        if request.walk == "class" and (len(request.label) != 2):
-            raise UsageError("a walk through classes needs two: --label cat --label dog.")
         both = request.walk == "noise"
         seeds = [clip_seed(request.seed, i) for i in ((0, 1) if both else (0, 0))]
         said = [labels[0], labels[0 if both else 1]]
-        ends = self.codes(seeds, said, request.truncation)
+        truncation = request.truncation[0] if request.truncation else None
+        ends = self.codes(seeds, said, truncation)
         share = torch.linspace(0, 1, request.n, device=self.device)[:, None]
         z, classes = (None if end is None else torch.lerp(end[:1], end[1:], share) for end in ends)
         assert z is not None
-        return Video(self.render(z, classes)[:, 0], Fraction(FPS))
+        with self.standing(truncation):
+            return Video(self.render(z, classes)[:, 0], Fraction(FPS))
 
     def render(self, z: Tensor, classes: Tensor | None, batch: int = 64) -> Pixels:
         """Noise (N, Z) and classes (N, K) -> pictures as clips of one frame, uint8 (N, 1, S, S, 3)."""
@@ -304,8 +325,41 @@ def noise(seed: int, width: int, truncation: float | None) -> Tensor:
     return z
 
 
-def check_config(config: PictureConfig, sizes: Iterable[int]) -> None:
-    """Refuse what cannot be built or trained, before anything long starts."""
+def check_request(request: PictureRequest, conditional: bool) -> None:
+    """Refuse what cannot be made, but for classes, which the weights know.
+
+    Raises:
+        UsageError: says what helps.
+    """
+    check_seed(request.seed)
+    if request.n < (2 if request.walk else 1):
+        raise UsageError(f"n is at least 1, and 2 for a walk, not {request.n}.")
+    for truncation in request.truncation:
+        if not 0.02 <= truncation <= 8:
+            raise UsageError(f"truncation is from 0.02 to 8, not {truncation}.")
+    if request.look and not all(0 <= part <= 1 for part in request.look):
+        raise UsageError(f"look is how far across and down, each from 0 to 1, not {request.look}.")
+    if request.walk and (request.look or len(request.truncation) > 1):
+        raise UsageError("a walk has one truncation, and no look.")
+    if request.walk == "class" and not conditional:
+        raise UsageError("these weights were trained without classes, so a walk is through noise.")
+    if request.walk == "class" and len(request.label) != 2:
+        raise UsageError("a walk through classes needs two: --label cat --label dog.")
+    if request.walk == "noise" and len(request.label) > 1:
+        raise UsageError("a walk through noise stays in one class: a single --label.")
+
+
+def check_config(
+    config: PictureConfig, up: Mapping[int, Sequence[int]], down: Mapping[int, Sequence[int]]
+) -> None:
+    """Refuse what cannot be built or trained, before anything long starts.
+
+    Args:
+        config: of a room.
+        up: size -> channels of the generator's maps from 4x4 on, in multiples of the width.
+        down: size -> channels after each block of the critic.
+    """
+    sizes = [size for size in up if size in down]
     if config.size not in sizes or config.channels not in (1, 3):
         what = f"size {config.size} with {config.channels} channels"
         raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
@@ -315,6 +369,16 @@ def check_config(config: PictureConfig, sizes: Iterable[int]) -> None:
         raise UsageError(
             f"a conditional system needs two classes or more, and the data has {len(config.classes)}: "
             "conditional=false."
+        )
+    sides = [side for side in (8, 16, 32, 64) if side < config.size]
+    if not set(config.attention) <= set(sides):
+        given = ", ".join(map(str, config.attention))
+        raise UsageError(
+            f"attention is some of {', '.join(map(str, sides))} at size {config.size}, not {given}."
+        )
+    if config.loss == "r3gan" and config.spectral != "none":
+        raise UsageError(
+            f"loss=r3gan needs a critic without spectral norm: spectral=none, not {config.spectral}."
         )
     if config.loss == "wasserstein" and not config.gradient_penalty:
         raise UsageError("loss=wasserstein needs a critic of bounded slope: gradient_penalty=10.")
