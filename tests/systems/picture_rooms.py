@@ -14,7 +14,7 @@ from kinema.data.pictures import open_pictures
 from kinema.systems import load_class, load_presets
 from kinema.systems.shared.pictures import PictureSystem
 
-DATA = open_pictures("mirrored:64", size=32)
+DATA = open_pictures("mirrored", size=32, split="val")
 BATCH = DATA.batch(range(4))
 
 

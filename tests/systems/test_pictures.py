@@ -1,6 +1,7 @@
 """What SAGAN and BigGAN share, on both: losses against slow references, order, micro-batches, use, errors."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,16 @@ from picture_rooms import (
 from torch import nn
 
 from kinema.apps.loading import make_request
+from kinema.apps.report import read_lines, write_report
+from kinema.core.config import to_dict
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Image, Video
 from kinema.core.system import Update
+from kinema.engine import train
 from kinema.nn.attention import SelfAttention
 from kinema.nn.norm import BatchNorm2d
 from kinema.nn.sampling import clip_seed
+from kinema.systems import load_presets
 from kinema.systems.shared import pictures
 from kinema.systems.shared.config import PictureRequest
 from kinema.systems.shared.looking import laid_over, where_it_looks
@@ -358,6 +363,14 @@ def test_the_map_beside_a_picture_is_the_row_of_its_place(name: str) -> None:
         assert (lit[rest] <= picture.frames[0][rest].astype(int)).all()
 
 
+def test_maps_are_shown_in_half_precision_too(name: str) -> None:
+    system = lively(name).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        made = system.run(request(label="disc", n=2, look=(0.5, 0.5), truncation=0.5))
+    assert isinstance(made, Batch)
+    assert made.even().shape == (2, 1, 32, 64, 3)
+
+
 @pytest.mark.parametrize("pooled", [True, False])
 def test_where_a_place_looks_is_what_attention_says(pooled: bool) -> None:
     layer = SelfAttention(8, pooled=pooled, normed=False)
@@ -381,6 +394,23 @@ def test_what_is_not_looked_at_is_dark() -> None:
     assert (both[0, 7] == 200).all()
     assert (both[0, 4] == 30).all()
     assert (both[2:, 4:6] == [255, 0, 0]).all()
+
+
+def test_a_run_logs_gamma_and_spectra_and_its_report_draws_them(name: str, tmp_path: Path) -> None:
+    system = build(name)
+    settings = replace(load_presets(name)["tiny"]().settings, steps=2, preview_every_steps=2, device="cpu")
+    train(system, DATA, settings, tmp_path, write_config={"system": name, "config": to_dict(system.config)})
+    write_report(tmp_path)
+    lines = read_lines(tmp_path)
+    (found,) = [line for line in lines if "spectra" in line]
+    layers = found["spectra"]
+    assert {layer.partition(".")[0] for layer in layers} == {"generator", "critic"}
+    largest = max(values[0] for layer, values in layers.items() if layer.startswith("critic"))
+    assert found["critic spectrum/σ0"] == largest
+    assert any("generator/gamma" in line for line in lines)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "generator spectrum" in page
+    assert "gamma" in page
 
 
 # ---- what is wrong ----

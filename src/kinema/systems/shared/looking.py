@@ -44,7 +44,7 @@ def where_it_looks(
     side = maps.shape[-1]
     across, down = (min(int(part * side), side - 1) for part in place)
     _, weights = layer.explicit(maps)
-    row = weights[:, down * side + across]  # (B, keys)
+    row = weights[:, down * side + across].float()  # (B, keys)
     keys = side // 2 if layer.pooled else side
     wide = F.interpolate(row.view(-1, 1, keys, keys), (size, size), mode="bilinear")[:, 0]
     return wide / wide.amax((1, 2), keepdim=True), (down * size // side, across * size // side)
