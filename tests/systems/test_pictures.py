@@ -22,13 +22,15 @@ from picture_rooms import (
 )
 from torch import nn
 
-from kinema.apps.loading import make_request
+from kinema.apps.loading import Loaded, make_request
 from kinema.apps.report import read_lines, write_report
 from kinema.core.config import to_dict
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Image, Video
 from kinema.core.system import Update
+from kinema.data.pictures import open_pictures
 from kinema.engine import train
+from kinema.metrics.pictures import _recognised
 from kinema.nn.attention import SelfAttention
 from kinema.nn.norm import BatchNorm2d
 from kinema.nn.sampling import clip_seed
@@ -153,6 +155,17 @@ def test_changes_reach_the_critic_and_adapt(name: str) -> None:
     assert strength.item() == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("changes", [{"r1": 1.0}, {"loss": "wasserstein", "gradient_penalty": 10.0}], ids=str)
+def test_gradients_are_penalised_without_fused_kernels(name: str, changes: dict[str, Any]) -> None:
+    """Those of GPUs cannot be differentiated twice."""
+    system, fused = build(name, **changes), []
+    layer = next(m for m in system.critic.modules() if isinstance(m, SelfAttention))
+    layer.register_forward_pre_hook(lambda *_: fused.append(torch.backends.cuda.mem_efficient_sdp_enabled()))
+    next(system.step(BATCH, at(0)))
+    assert False in fused
+    assert torch.backends.cuda.mem_efficient_sdp_enabled()
+
+
 # ---- order ----
 
 
@@ -207,7 +220,8 @@ def test_micro_batches_equal_one_batch(name: str, changes: dict[str, Any]) -> No
         for player, terms in all_rows.items():
             for term, value in terms.items():
                 wanted = (first[player][term] + second[player][term]).item() / 2
-                assert value.item() == pytest.approx(wanted, rel=1e-3, abs=1e-5), f"{player}/{term}"
+                near = 1e-2 if term == "slope" else 1e-3  # a ReLU at its kink may round to the other side
+                assert value.item() == pytest.approx(wanted, rel=near, abs=1e-5), f"{player}/{term}"
 
 
 @pytest.mark.parametrize("norm", ["bn", "gn", "ln", "in", "none", "bn:eps=1e-4", "gn:groups=4"])
@@ -341,6 +355,24 @@ def test_unconditional_systems_make_pictures_without_classes(name: str) -> None:
     assert len(system.run(request(n=3))) == 3  # type: ignore[arg-type]
     assert isinstance(system.run(request(walk="noise", n=2)), Video)
     assert count(system.critic) < count(build(name).critic)
+
+
+def test_how_many_real_pictures_the_critic_recognises(name: str) -> None:
+    system = build(name)
+    wanted = np.mean([true > 0 for true, _ in logits(system)])
+    assert system.recognised(BATCH) == wanted
+    assert build(name, conditional=False).recognised(BATCH) in (0, 0.25, 0.5, 0.75, 1)
+    assert build(name, loss="relativistic").recognised(BATCH) is None
+
+
+def test_the_score_tells_what_the_critic_remembers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, chance = build(name), np.random.default_rng(0)
+    monkeypatch.setattr(type(system), "recognised", lambda self, batch: float(batch["index"].max() < 32))
+    few, all_ = open_pictures("mirrored:32", size=32), DATA
+    found = _recognised(system, {"training": few, "held-out": all_}, 32, chance)
+    assert found == {"critic accepts training": 1.0, "critic accepts held-out": 0.0}
+    served = Loaded(system, name, "w", "", {"modules": ["generator"]})
+    assert _recognised(served, {"training": few}, 32, chance) == {}
 
 
 # ---- attention ----

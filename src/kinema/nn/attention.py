@@ -5,9 +5,13 @@ released it: keys and values are pooled, values have half the channels, and no c
 paper's equations have neither pooling nor fewer values; `pooled=False` is nearer to them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kinema.core.errors import UsageError
 from kinema.nn.norm import holding
@@ -66,3 +70,10 @@ class SelfAttention(nn.Module):
         """What was found at every place (B, H W, C/2), as channels of the maps, times γ, added to them."""
         maps = found.transpose(1, 2).unflatten(2, x.shape[2:])
         return x + self.gamma * self.o(maps)
+
+
+@contextmanager
+def twice_differentiable(device: torch.device) -> Iterator[None]:
+    """Inside, gradients can be penalised: no autocast, and attention without fused kernels."""
+    with torch.autocast(device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+        yield

@@ -14,7 +14,8 @@ from kinema.nn.residual import DOWN, UP
 from kinema.systems.biggan import config as settings
 from kinema.systems.biggan.deep import DEEP_DOWN, SHRINK, DeepCritic, DeepGenerator
 from kinema.systems.biggan.networks import Critic, Generator
-from kinema.systems.shared.pictures import PictureSystem, check_config
+from kinema.systems.shared.checking import check_config
+from kinema.systems.shared.pictures import PictureSystem
 
 
 class BigGAN(PictureSystem):

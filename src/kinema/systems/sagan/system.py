@@ -10,7 +10,8 @@ from kinema.nn.initial import filled
 from kinema.nn.residual import DOWN, UP
 from kinema.systems.sagan import config as settings
 from kinema.systems.sagan.networks import Critic, Generator
-from kinema.systems.shared.pictures import PictureSystem, check_config
+from kinema.systems.shared.checking import check_config
+from kinema.systems.shared.pictures import PictureSystem
 
 
 class SAGAN(PictureSystem):

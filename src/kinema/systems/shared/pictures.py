@@ -5,7 +5,7 @@ A room gives the networks and what only its paper says. The update: hinge loss o
 have classes drawn anew.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Generator as Steps
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,20 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinema.core.config import at_least_one, not_negative
-from kinema.core.errors import UsageError, check_seed, nearest
+from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Image, Pixels, Result, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, Update, adversaries
 from kinema.losses import r3gan
 from kinema.losses.adaptive import STRENGTH, SURE, Strengths, surety
 from kinema.losses.adversarial import ADVERSARIAL, Adversarial, gradient_penalty
-from kinema.losses.game import ABSOLUTE, COMPARED, EVERY, changes, check
+from kinema.losses.game import ABSOLUTE, COMPARED, EVERY, changes
 from kinema.losses.lecam import Anchors
 from kinema.losses.wasserstein import slope_penalty
-from kinema.nn.attention import SelfAttention
+from kinema.nn.attention import SelfAttention, twice_differentiable
 from kinema.nn.factory import parsed
 from kinema.nn.norm import cumulative_statistics
 from kinema.nn.sampling import clip_seed, in_parts, in_use, one_hot
+from kinema.systems.shared.checking import check_request
 from kinema.systems.shared.config import PictureConfig, PictureRequest
 from kinema.systems.shared.looking import Watch, first_attention, laid_over, where_it_looks
 
@@ -143,7 +143,7 @@ class PictureSystem(System):
         if paired or penalised:
             real = real.detach().requires_grad_()
             fake = fake.requires_grad_() if paired and not fake.requires_grad else fake
-            with torch.autocast(real.device.type, enabled=False):
+            with twice_differentiable(real.device):
                 true, false = self.critic(change(real), said), self.critic(change(fake), drawn)
         else:
             classes = None if said is None or drawn is None else torch.cat([drawn, said])
@@ -158,7 +158,7 @@ class PictureSystem(System):
         elif penalised:
             terms["r1"] = c.r1 * c.r1_every * gradient_penalty(true, real)
         if c.gradient_penalty:
-            with torch.autocast(real.device.type, enabled=False):
+            with twice_differentiable(real.device):
                 judge = partial(self.critic, classes=said)
                 slope = slope_penalty(judge, real, fake, progress.rand()[rows])
             terms["slope"] = c.gradient_penalty * slope
@@ -216,10 +216,17 @@ class PictureSystem(System):
         return z, self.one_hot(labels) if self.config.conditional else None
 
     def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
-        """Some pictures of each class."""
+        """Some pictures of each class; of one class rows of truncations, and where attention looks."""
         del clips
         classes = tuple(captions) if self.config.conditional else ()
-        return {"a row for each class": {"label": classes, "n": SHOWN}}
+        one = {"label": classes[:1], "n": SHOWN if classes else 1}
+        found: dict[str, dict[str, Any]] = {
+            "a row for each class": {"label": classes, "n": SHOWN},
+            "truncations of 0.3, 0.6 and 1, a row each": {**one, "truncation": (0.3, 0.6, 1.0)},
+        }
+        if any(isinstance(m, SelfAttention) for m in self.generator.modules()):
+            found["what attention sees from the red place"] = {**one, "look": (0.25, 0.5)}
+        return found
 
     def extent(self, request: PictureRequest) -> Extent:
         """Pictures, or the frames of a walk."""
@@ -299,6 +306,15 @@ class PictureSystem(System):
         """One picture for every class and seed: uint8 (N, 1, S, S, 3); each depends on its own only."""
         return self.render(*self.codes(seeds, captions, None), batch)
 
+    def recognised(self, batch: dict[str, Any]) -> float | None:
+        """Share of real pictures that the critic calls real; None where its logits have no zero."""
+        if self.config.loss not in ABSOLUTE:
+            return None
+        classes = self.one_hot(batch["caption"]) if self.config.conditional else None
+        with in_use(self):
+            logits: Tensor = self.critic(batch["image"].to(self.device), classes)
+        return float((logits > 0).float().mean())
+
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Up to eight classes (rows), eight pictures of each, the same noise every time."""
         del batch
@@ -323,63 +339,3 @@ def noise(seed: int, width: int, truncation: float | None) -> Tensor:
     while truncation is not None and (far := z.abs() > truncation).any():
         z[far] = torch.randn(int(far.sum()), generator=generator)
     return z
-
-
-def check_request(request: PictureRequest, conditional: bool) -> None:
-    """Refuse what cannot be made, but for classes, which the weights know.
-
-    Raises:
-        UsageError: says what helps.
-    """
-    check_seed(request.seed)
-    if request.n < (2 if request.walk else 1):
-        raise UsageError(f"n is at least 1, and 2 for a walk, not {request.n}.")
-    for truncation in request.truncation:
-        if not 0.02 <= truncation <= 8:
-            raise UsageError(f"truncation is from 0.02 to 8, not {truncation}.")
-    if request.look and not all(0 <= part <= 1 for part in request.look):
-        raise UsageError(f"look is how far across and down, each from 0 to 1, not {request.look}.")
-    if request.walk and (request.look or len(request.truncation) > 1):
-        raise UsageError("a walk has one truncation, and no look.")
-    if request.walk == "class" and not conditional:
-        raise UsageError("these weights were trained without classes, so a walk is through noise.")
-    if request.walk == "class" and len(request.label) != 2:
-        raise UsageError("a walk through classes needs two: --label cat --label dog.")
-    if request.walk == "noise" and len(request.label) > 1:
-        raise UsageError("a walk through noise stays in one class: a single --label.")
-
-
-def check_config(
-    config: PictureConfig, up: Mapping[int, Sequence[int]], down: Mapping[int, Sequence[int]]
-) -> None:
-    """Refuse what cannot be built or trained, before anything long starts.
-
-    Args:
-        config: of a room.
-        up: size -> channels of the generator's maps from 4x4 on, in multiples of the width.
-        down: size -> channels after each block of the critic.
-    """
-    sizes = [size for size in up if size in down]
-    if config.size not in sizes or config.channels not in (1, 3):
-        what = f"size {config.size} with {config.channels} channels"
-        raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
-    at_least_one(config, "noise", "width", "critic_steps")
-    not_negative(config, "lr", "critic_lr", "gradient_penalty", "lecam")
-    if config.conditional and len(config.classes) < 2:
-        raise UsageError(
-            f"a conditional system needs two classes or more, and the data has {len(config.classes)}: "
-            "conditional=false."
-        )
-    sides = [side for side in (8, 16, 32, 64) if side < config.size]
-    if not set(config.attention) <= set(sides):
-        given = ", ".join(map(str, config.attention))
-        raise UsageError(
-            f"attention is some of {', '.join(map(str, sides))} at size {config.size}, not {given}."
-        )
-    if config.loss == "r3gan" and config.spectral != "none":
-        raise UsageError(
-            f"loss=r3gan needs a critic without spectral norm: spectral=none, not {config.spectral}."
-        )
-    if config.loss == "wasserstein" and not config.gradient_penalty:
-        raise UsageError("loss=wasserstein needs a critic of bounded slope: gradient_penalty=10.")
-    check(config)
