@@ -171,10 +171,10 @@ def test_the_published_layout_equals_its_reference_at_every_truncation(truncatio
     z, y = rule.inputs(FACTS[HUGGING])
     given = z, F.one_hot(y, 10).float()
     before = {key: value.clone() for key, value in system.state_dict().items()}
-    with system.standing(Request(truncation=truncation, compat=True)):
+    with system.standing(truncation, Request(compat=True)):
         made = system.generator(*given)
     agree(HUGGING, f"t{truncation}", made)
-    with system.standing(Request(truncation=truncation)):
+    with system.standing(truncation, Request()):
         own = system.generator(*given)
     assert torch.equal(own, made) == (truncation != 0.405)  # theirs swaps the weights of two rows
     assert all(torch.equal(before[key], value) for key, value in system.state_dict().items())

@@ -35,11 +35,11 @@ def test_requests_take_the_rows_and_leave_the_networks_as_they_were() -> None:
             buffer.copy_(torch.linspace(0, 1, 51)[:, None].expand_as(buffer))
     norm = system.generator.output_layer[0]
     before = system.state_dict()
-    with system.standing(Request(truncation=0.3)):
+    with system.standing(0.3, Request()):
         torch.testing.assert_close(norm.running_mean, torch.full((16,), 0.3))
     assert norm.running_mean.eq(0).all()
     assert system.state_dict().keys() == before.keys()
-    one, two = (system.run(Request(label=("a",), n=2, truncation=t)) for t in (0.2, 1.0))
+    one, two = (system.run(Request(label=("a",), n=2, truncation=(t,))) for t in (0.2, 1.0))
     assert any((x.frames != y.frames).any() for x, y in zip(one, two, strict=True))
 
 
@@ -54,10 +54,10 @@ def test_noise_is_cut_at_two_and_then_made_smaller() -> None:
 def test_what_cannot_be() -> None:
     system = BigGAN(SMALL)
     with pytest.raises(UsageError, match=r"truncation from 0 to 1 \(the widest\), not 1\.5"):
-        system.run(Request(truncation=1.5))
+        system.run(Request(truncation=(1.5,)))
     plain = BigGAN(Config(size=32, width=4, noise=8, classes=("a", "b"), attention=()))
     with pytest.raises(UsageError, match="compat is of weights with statistics for every truncation"):
-        plain.run(Request(truncation=0.5, compat=True))
+        plain.run(Request(truncation=(0.5,), compat=True))
     with pytest.raises(UsageError, match=r"2 or more .* not 1 with norm=bn"):
         BigGAN(Config(size=32, classes=("a", "b"), truncations=1))
     with pytest.raises(UsageError, match="not 51 with norm=gn"):

@@ -205,10 +205,10 @@ def make_request(kind: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _listed(hint: Any, value: Any) -> Any:
-    """One text where several are allowed: a list of one, its commas left alone."""
+    """One text or number where several are allowed: a list of one, commas of a text left alone."""
     args = typing.get_args(hint)
     many = typing.get_origin(hint) is tuple and len(args) == 2 and args[1] is Ellipsis
-    return [value] if many and isinstance(value, str) else value
+    return [value] if many and isinstance(value, str | int | float) else value
 
 
 def pixels_hash(result: Result) -> str:

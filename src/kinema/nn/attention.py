@@ -5,11 +5,16 @@ released it: keys and values are pooled, values have half the channels, and no c
 paper's equations have neither pooling nor fewer values; `pooled=False` is nearer to them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from kinema.nn.norm import spectral
+from kinema.core.errors import UsageError
+from kinema.nn.norm import holding
 
 
 class SelfAttention(nn.Module):
@@ -23,9 +28,16 @@ class SelfAttention(nn.Module):
             pooled: keys and values are the largest of every 2x2 places, and values have half the channels;
                 False: every place is a key, and values have all channels.
             normed: divide every weight by its largest singular value.
+
+        Raises:
+            UsageError: fewer than 8 channels.
         """
         super().__init__()
-        held = spectral if normed else _plain
+        if channels < 8:
+            raise UsageError(
+                f"attention needs maps of 8 channels, and these have {channels}: a larger width."
+            )
+        held = holding(normed)
         values = channels // 2 if pooled else channels
         self.pooled = pooled
         self.theta = held(nn.Conv2d(channels, channels // 8, 1, bias=False))
@@ -36,9 +48,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) -> the same shape; by the fused kernel, which never holds the whole map."""
-        theta, phi, g = self.parts(x)
-        q, k, v = theta[:, None], phi[:, None], g[:, None]  # one head
-        found = F.scaled_dot_product_attention(q, k, v, scale=1.0)  # no 1/√d, as released
+        theta, phi, g = (part[:, None] for part in self.parts(x))  # one head
+        found = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)  # no 1/√d, as released
         return self.added(x, found[:, 0])
 
     def explicit(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,5 +72,8 @@ class SelfAttention(nn.Module):
         return x + self.gamma * self.o(maps)
 
 
-def _plain(module: nn.Module) -> nn.Module:
-    return module
+@contextmanager
+def twice_differentiable(device: torch.device) -> Iterator[None]:
+    """Inside, gradients can be penalised: no autocast, and attention without fused kernels."""
+    with torch.autocast(device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+        yield

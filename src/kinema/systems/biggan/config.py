@@ -30,7 +30,7 @@ class Config(PictureConfig):
     """rows of statistics of batch norm, for truncations from 0 to 1 in equal steps, as published weights of
     BigGAN-deep have them (51); 0: taken anew for the truncation that is asked for"""
     attention: tuple[int, ...] = (64,)
-    """sides of the maps, in both networks, that attention stands behind"""
+    """sides of maps, in both networks, that attention stands behind: some of 8, 16, 32, 64; empty: none"""
     orthogonal: float = 1e-4
     """weight β of the orthogonal regularisation of the generator; 0 leaves it out"""
     lr: float = 5e-5

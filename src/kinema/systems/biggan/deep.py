@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinema.nn.attention import SelfAttention
 from kinema.nn.conditional import Table
 from kinema.nn.factory import make_norm
-from kinema.nn.norm import spectral
+from kinema.nn.norm import holding
 from kinema.nn.projection import projected
-from kinema.nn.residual import UP, Norm, doubled, halved, stages
+from kinema.nn.residual import UP, Held, Norm, doubled, halved, stages
 from kinema.systems.biggan.config import Config
-from kinema.systems.biggan.networks import block_norm, shared_table
+from kinema.systems.biggan.networks import attention, block_norm, shared_table
 
 DEEP_DOWN = {
     32: (4, 4, 4, 4),
@@ -37,19 +36,21 @@ class DeepGenerator(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         widths = [w * config.width for w in UP[config.size]]
+        normed = config.spectral == "both"
+        held = holding(normed)
         self.shared = shared_table(config)
         code = 0 if not config.conditional else config.shared or len(config.classes)
         norm = partial(block_norm, config, code + config.noise)
         self.noise_first = config.noise_first
-        self.linear = spectral(nn.Linear(code + config.noise, widths[0] * 4 * 4))
+        self.linear = held(nn.Linear(code + config.noise, widths[0] * 4 * 4))
         blocks, side = [], 4
         for ins, outs in pairwise(widths):
             side *= 2
-            blocks.append(nn.ModuleList([DeepUpBlock(ins, ins, norm, up=False)]))
-            layers: list[nn.Module] = [DeepUpBlock(ins, outs, norm, up=True)]
-            blocks.append(nn.ModuleList(layers + [SelfAttention(outs)] * (side in config.attention)))
+            blocks.append(nn.ModuleList([DeepUpBlock(ins, ins, norm, held, up=False)]))
+            layers: list[nn.Module] = [DeepUpBlock(ins, outs, norm, held, up=True)]
+            blocks.append(nn.ModuleList(layers + attention(config, outs, side, normed)))
         self.blocks = nn.ModuleList(blocks)
-        last = spectral(nn.Conv2d(widths[-1], config.channels, 3, padding=1))
+        last = held(nn.Conv2d(widths[-1], config.channels, 3, padding=1))
         self.output_layer = nn.Sequential(make_norm(config.norm, widths[-1]), nn.ReLU(), last)
 
     def forward(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -67,15 +68,15 @@ class DeepGenerator(nn.Module):
 class DeepUpBlock(nn.Module):
     """Four norms, ReLUs and convolutions through a bottleneck; the shortcut drops channels."""
 
-    def __init__(self, ins: int, outs: int, norm: Norm, *, up: bool) -> None:
+    def __init__(self, ins: int, outs: int, norm: Norm, held: Held, *, up: bool) -> None:
         super().__init__()
         inner = ins // SHRINK
         self.outs, self.up = outs, up
         self.bn1, self.bn2, self.bn3, self.bn4 = norm(ins), norm(inner), norm(inner), norm(inner)
-        self.conv1 = spectral(nn.Conv2d(ins, inner, 1))
-        self.conv2 = spectral(nn.Conv2d(inner, inner, 3, padding=1))
-        self.conv3 = spectral(nn.Conv2d(inner, inner, 3, padding=1))
-        self.conv4 = spectral(nn.Conv2d(inner, outs, 1))
+        self.conv1 = held(nn.Conv2d(ins, inner, 1))
+        self.conv2 = held(nn.Conv2d(inner, inner, 3, padding=1))
+        self.conv3 = held(nn.Conv2d(inner, inner, 3, padding=1))
+        self.conv4 = held(nn.Conv2d(inner, outs, 1))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Maps (B, C, H, W) and a condition (B, D) -> (B, C', H, W), or twice the size with `up`."""
@@ -93,18 +94,20 @@ class DeepCritic(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
+        normed = config.spectral != "none"
+        held = holding(normed)
         widths = [w * config.width for w in DEEP_DOWN[config.size]]
-        self.input_conv = spectral(nn.Conv2d(config.channels, widths[0], 3, padding=1))
+        self.input_conv = held(nn.Conv2d(config.channels, widths[0], 3, padding=1))
         blocks, side = [], config.size
         for i, (ins, outs) in enumerate(pairwise(widths)):
             down = config.size > 32 or i < len(widths) - 2
             side = side // 2 if down else side
-            blocks.append(nn.ModuleList([DeepDownBlock(ins, outs, down=down)]))
-            layers: list[nn.Module] = [DeepDownBlock(outs, outs, down=False)]
-            blocks.append(nn.ModuleList(layers + [SelfAttention(outs)] * (side in config.attention)))
+            blocks.append(nn.ModuleList([DeepDownBlock(ins, outs, held, down=down)]))
+            layers: list[nn.Module] = [DeepDownBlock(outs, outs, held, down=False)]
+            blocks.append(nn.ModuleList(layers + attention(config, outs, side if down else 0, normed)))
         self.blocks = nn.ModuleList(blocks)
-        self.linear = spectral(nn.Linear(widths[-1], 1))
-        self.embed = spectral(Table(len(config.classes), widths[-1])) if config.conditional else None
+        self.linear = held(nn.Linear(widths[-1], 1))
+        self.embed = held(Table(len(config.classes), widths[-1])) if config.conditional else None
 
     def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
         """Pictures (B, C, S, S) and one-hot classes (B, K) -> logits (B,)."""
@@ -118,15 +121,15 @@ class DeepCritic(nn.Module):
 class DeepDownBlock(nn.Module):
     """Four ReLUs and convolutions through a bottleneck; the shortcut adds channels by a convolution."""
 
-    def __init__(self, ins: int, outs: int, *, down: bool) -> None:
+    def __init__(self, ins: int, outs: int, held: Held, *, down: bool) -> None:
         super().__init__()
         inner = outs // SHRINK
         self.down = down
-        self.conv1 = spectral(nn.Conv2d(ins, inner, 1))
-        self.conv2 = spectral(nn.Conv2d(inner, inner, 3, padding=1))
-        self.conv3 = spectral(nn.Conv2d(inner, inner, 3, padding=1))
-        self.conv4 = spectral(nn.Conv2d(inner, outs, 1))
-        self.conv_sc = spectral(nn.Conv2d(ins, outs - ins, 1)) if outs > ins else None
+        self.conv1 = held(nn.Conv2d(ins, inner, 1))
+        self.conv2 = held(nn.Conv2d(inner, inner, 3, padding=1))
+        self.conv3 = held(nn.Conv2d(inner, inner, 3, padding=1))
+        self.conv4 = held(nn.Conv2d(inner, outs, 1))
+        self.conv_sc = held(nn.Conv2d(ins, outs - ins, 1)) if outs > ins else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) -> (B, C', H, W), or half the size with `down`."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kinema.nn.attention import SelfAttention
 from kinema.nn.conditional import ConditionalNorm, PlainNorm, Table
 from kinema.nn.factory import make_norm
-from kinema.nn.norm import spectral
+from kinema.nn.norm import holding
 from kinema.nn.projection import projected
 from kinema.nn.residual import DOWN, UP, DownBlock, UpBlock, stages
 from kinema.systems.biggan.config import Config
@@ -30,17 +30,19 @@ class Generator(nn.Module):
         widths = [w * config.width for w in UP[config.size]]
         self.chunks = len(widths) if config.hierarchical else 1
         chunk = config.noise // self.chunks
+        normed = config.spectral == "both"
+        held = holding(normed)
         self.shared = shared_table(config)
         code = 0 if not config.conditional else config.shared or len(config.classes)
         norm = partial(block_norm, config, code + (chunk if config.hierarchical else 0))
-        self.linear = spectral(nn.Linear(chunk, widths[0] * 4 * 4))
+        self.linear = held(nn.Linear(chunk, widths[0] * 4 * 4))
         blocks, side = [], 4
         for ins, outs in pairwise(widths):
             side *= 2
-            layers: list[nn.Module] = [UpBlock(ins, outs, norm, spectral)]
-            blocks.append(nn.ModuleList(layers + [SelfAttention(outs)] * (side in config.attention)))
+            layers: list[nn.Module] = [UpBlock(ins, outs, norm, held)]
+            blocks.append(nn.ModuleList(layers + attention(config, outs, side, normed)))
         self.blocks = nn.ModuleList(blocks)
-        last = spectral(nn.Conv2d(widths[-1], config.channels, 3, padding=1))
+        last = held(nn.Conv2d(widths[-1], config.channels, 3, padding=1))
         self.output_layer = nn.Sequential(make_norm(config.norm, widths[-1]), nn.ReLU(), last)
 
     def forward(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -61,16 +63,18 @@ class Critic(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
+        normed = config.spectral != "none"
+        held = holding(normed)
         widths = [w * config.width for w in DOWN[config.size]]
         blocks, side = [], config.size
         for i, (ins, outs) in enumerate(pairwise([config.channels, *widths])):
             down = i < len(widths) - (2 if config.size == 32 else 1)
             side = side // 2 if down else side
-            layers: list[nn.Module] = [DownBlock(ins, outs, spectral, first=i == 0, down=down)]
-            blocks.append(nn.ModuleList(layers + [SelfAttention(outs)] * (down and side in config.attention)))
+            layers: list[nn.Module] = [DownBlock(ins, outs, held, first=i == 0, down=down)]
+            blocks.append(nn.ModuleList(layers + attention(config, outs, side if down else 0, normed)))
         self.blocks = nn.ModuleList(blocks)
-        self.linear = spectral(nn.Linear(widths[-1], 1))
-        self.embed = spectral(Table(len(config.classes), widths[-1])) if config.conditional else None
+        self.linear = held(nn.Linear(widths[-1], 1))
+        self.embed = held(Table(len(config.classes), widths[-1])) if config.conditional else None
 
     def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
         """Pictures (B, C, S, S) and one-hot classes (B, K) -> logits (B,)."""
@@ -78,6 +82,11 @@ class Critic(nn.Module):
             for layer in block:
                 x = layer(x)
         return projected(self.linear, self.embed, x, classes)
+
+
+def attention(config: Config, channels: int, side: int, normed: bool) -> list[nn.Module]:
+    """What stands behind maps of this side: attention, or nothing."""
+    return [SelfAttention(channels, normed=normed)] if side in config.attention else []
 
 
 def shared_table(config: Config) -> Table | None:
@@ -90,10 +99,11 @@ def block_norm(config: Config, condition: int, channels: int) -> nn.Module:
     if not condition:
         return PlainNorm(make_norm(config.norm, channels))
     norm = make_norm(config.norm, channels, affine=False)
-    if config.conditional and not config.shared and not config.hierarchical:
+    if config.conditional and not config.shared and condition == len(config.classes):
         tables = [Table(len(config.classes), channels) for _ in range(2)]
         for table in tables:
             nn.init.zeros_(table.weight)
         return ConditionalNorm(norm, *tables)
-    products = [spectral(nn.Linear(condition, channels, bias=False)) for _ in range(2)]
+    held = holding(config.spectral == "both")
+    products = [held(nn.Linear(condition, channels, bias=False)) for _ in range(2)]
     return ConditionalNorm(norm, *products)

@@ -9,17 +9,18 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from kinema.core.config import not_negative
+from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.losses.orthogonal import filters, orthogonal_penalty
 from kinema.nn.initial import filled
-from kinema.nn.residual import UP
+from kinema.nn.residual import DOWN, UP
 from kinema.systems.biggan import config as settings
-from kinema.systems.biggan.deep import DEEP_DOWN, DeepCritic, DeepGenerator
+from kinema.systems.biggan.deep import DEEP_DOWN, SHRINK, DeepCritic, DeepGenerator
 from kinema.systems.biggan.networks import Critic, Generator
 from kinema.systems.biggan.truncation import statistics_of, with_rows
+from kinema.systems.shared.checking import check_config
 from kinema.systems.shared.config import PictureRequest
-from kinema.systems.shared.pictures import PictureSystem, check_config, noise
+from kinema.systems.shared.pictures import PictureSystem, noise
 
 
 class BigGAN(PictureSystem):
@@ -41,24 +42,24 @@ class BigGAN(PictureSystem):
         self.begin()
 
     def penalties(self) -> dict[str, Tensor]:
-        """β ‖W Wᵀ ⊙ (1 - I)‖² of the generator's weights, but for the shared embedding."""
-        c = self.config
+        """β ‖W Wᵀ ⊙ (1 - I)‖² of the generator's weights, but for the shared embedding; and γ."""
+        c, terms = self.config, super().penalties()
         if not c.orthogonal:
-            return {}
+            return terms
         weights = filters(self.generator, without=[self.generator.shared])  # type: ignore[list-item]
-        return {"orthogonal": c.orthogonal * orthogonal_penalty(weights)}
+        return terms | {"orthogonal": c.orthogonal * orthogonal_penalty(weights)}
 
     @contextmanager
-    def standing(self, request: PictureRequest) -> Iterator[None]:
+    def standing(self, truncation: float | None, request: PictureRequest) -> Iterator[None]:
         """Inside, batch norms have the statistics of a truncation: those that the weights have, or anew."""
         assert isinstance(request, settings.Request)
         if request.compat and not self.config.truncations:
             raise UsageError("compat is of weights with statistics for every truncation; these have none.")
-        if not self.config.truncations or request.truncation is None:
-            with super().standing(request):
+        if not self.config.truncations or truncation is None:
+            with super().standing(truncation, request):
                 yield
             return
-        with statistics_of(self.generator, request.truncation, request.compat):
+        with statistics_of(self.generator, truncation, request.compat):
             yield
 
     def noise(self, seed: int, truncation: float | None) -> Tensor:
@@ -71,7 +72,12 @@ class BigGAN(PictureSystem):
 def _check(config: settings.Config) -> None:
     """Refuse what cannot be built or trained, before anything long starts."""
     not_negative(config, "orthogonal")
-    check_config(config, DEEP_DOWN if config.deep else UP)
+    at_least_one(config, "shared")
+    check_config(config, UP, DEEP_DOWN if config.deep else DOWN)
+    if config.noise_first and not config.deep:
+        raise UsageError("noise_first is a choice of BigGAN-deep alone: deep=true.")
+    if config.deep and config.width % SHRINK:
+        raise UsageError(f"width of BigGAN-deep is a multiple of {SHRINK}, not {config.width}.")
     if config.truncations and (config.truncations < 2 or not config.norm.startswith("bn")):
         raise UsageError(
             f"truncations is the number of rows of batch norm's statistics, 2 or more (51) or 0, not "

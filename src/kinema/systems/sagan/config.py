@@ -15,13 +15,9 @@ from kinema.systems.shared.config import PictureConfig, PictureRequest
 class Config(PictureConfig):
     """How the networks are built and trained. The defaults are the paper's."""
 
-    attention: tuple[int, ...] = (32,)
-    """sides of maps, in both networks, that attention stands behind: some of 8, 16, 32, 64; empty: none"""
     attention_form: Literal["pooled", "paper", "residual"] = "pooled"
     """pooled: as released; paper: every place is a key, values have all channels; residual: a residual block
     with as many parameters in its place"""
-    spectral: Literal["both", "critic", "none"] = "both"
-    """whose weights are divided by their largest singular value"""
     initial: Literal["xavier", "orthogonal", "normal"] = "xavier"
     """initial weights: Xavier's, orthogonal rows, or N(0, 0.02)"""
     critic_lr: float | None = 4e-4

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from kinema.nn.attention import SelfAttention
 from kinema.nn.conditional import ConditionalNorm, PlainNorm, Table
 from kinema.nn.factory import make_norm
-from kinema.nn.norm import spectral
+from kinema.nn.norm import holding
 from kinema.nn.projection import projected
-from kinema.nn.residual import DOWN, UP, DownBlock, Held, Norm, UpBlock, stages
+from kinema.nn.residual import DOWN, UP, DownBlock, Norm, UpBlock, stages
 from kinema.systems.sagan.config import Config
 
 
@@ -25,14 +25,17 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        held: Held = spectral if config.spectral == "both" else _as_it_is
+        normed = config.spectral == "both"
+        held = holding(normed)
         norm: Norm = partial(class_norm, config) if config.conditional else partial(plain_norm, config)
         widths = [w * config.width for w in UP[config.size]]
         self.linear = held(nn.Linear(config.noise, widths[0] * 4 * 4))
         blocks, side = [], 4
         for ins, outs in pairwise(widths):
             side *= 2
-            blocks.append(nn.ModuleList([UpBlock(ins, outs, norm, held), *between(config, outs, side, held)]))
+            blocks.append(
+                nn.ModuleList([UpBlock(ins, outs, norm, held), *between(config, outs, side, normed)])
+            )
         self.blocks = nn.ModuleList(blocks)
         last = held(nn.Conv2d(widths[-1], config.channels, 3, padding=1))
         self.output_layer = nn.Sequential(make_norm(config.norm, widths[-1]), nn.ReLU(), last)
@@ -52,14 +55,15 @@ class Critic(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        held: Held = spectral if config.spectral != "none" else _as_it_is
+        normed = config.spectral != "none"
+        held = holding(normed)
         widths = [w * config.width for w in DOWN[config.size]]
         blocks, side = [], config.size
         for i, (ins, outs) in enumerate(pairwise([config.channels, *widths])):
             down = i < len(widths) - (2 if config.size == 32 else 1)
             side = side // 2 if down else side
             block = DownBlock(ins, outs, held, first=i == 0, down=down)
-            blocks.append(nn.ModuleList([block, *(between(config, outs, side, held) if down else [])]))
+            blocks.append(nn.ModuleList([block, *(between(config, outs, side, normed) if down else [])]))
         self.blocks = nn.ModuleList(blocks)
         self.linear = held(nn.Linear(widths[-1], 1))
         self.embed = held(Table(len(config.classes), widths[-1])) if config.conditional else None
@@ -75,8 +79,9 @@ class Critic(nn.Module):
 class Residual(nn.Module):
     """What attention is compared with: two 3x3 convolutions with as many parameters, added to the maps."""
 
-    def __init__(self, channels: int, held: Held) -> None:
+    def __init__(self, channels: int, normed: bool) -> None:
         super().__init__()
+        held = holding(normed)
         inner = max(1, round(1.25 * channels / 18))  # attention has 5/4 C² parameters
         self.conv1 = held(nn.Conv2d(channels, inner, 3, padding=1, bias=False))
         self.conv2 = held(nn.Conv2d(inner, channels, 3, padding=1, bias=False))
@@ -87,13 +92,13 @@ class Residual(nn.Module):
         return y
 
 
-def between(config: Config, channels: int, side: int, held: Held) -> list[nn.Module]:
+def between(config: Config, channels: int, side: int, normed: bool) -> list[nn.Module]:
     """What stands behind a block whose maps are of this side: attention, its rival, or nothing."""
     if side not in config.attention:
         return []
     if config.attention_form == "residual":
-        return [Residual(channels, held)]
-    return [SelfAttention(channels, config.attention_form == "pooled", config.spectral != "none")]
+        return [Residual(channels, normed)]
+    return [SelfAttention(channels, config.attention_form == "pooled", normed)]
 
 
 def class_norm(config: Config, channels: int) -> ConditionalNorm:
@@ -107,7 +112,3 @@ def class_norm(config: Config, channels: int) -> ConditionalNorm:
 def plain_norm(config: Config, channels: int) -> PlainNorm:
     """The norm of a generator without classes."""
     return PlainNorm(make_norm(config.norm, channels))
-
-
-def _as_it_is(module: nn.Module) -> nn.Module:
-    return module

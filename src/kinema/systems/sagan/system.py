@@ -6,12 +6,12 @@ arXiv:1805.08318. What differs from the paper is an option, and the authors' rel
 
 from torch import nn
 
-from kinema.core.errors import UsageError
 from kinema.nn.initial import filled
-from kinema.nn.residual import UP
+from kinema.nn.residual import DOWN, UP
 from kinema.systems.sagan import config as settings
 from kinema.systems.sagan.networks import Critic, Generator
-from kinema.systems.shared.pictures import PictureSystem, check_config
+from kinema.systems.shared.checking import check_config
+from kinema.systems.shared.pictures import PictureSystem
 
 
 class SAGAN(PictureSystem):
@@ -23,22 +23,8 @@ class SAGAN(PictureSystem):
 
     def __init__(self, config: settings.Config) -> None:
         super().__init__()
-        _check(config)
+        check_config(config, UP, DOWN)
         self.config: settings.Config = config
         self.generator: nn.Module = Generator(config).apply(filled(config.initial))
         self.critic: nn.Module = Critic(config).apply(filled(config.initial))
         self.begin()
-
-
-def _check(config: settings.Config) -> None:
-    """Refuse what cannot be built or trained, before anything long starts."""
-    check_config(config, UP)
-    sides = [8, 16, 32, 64]
-    if not set(config.attention) <= {side for side in sides if side < config.size}:
-        raise UsageError(
-            f"attention stands behind maps of {sides} below {config.size}, not {config.attention}."
-        )
-    if config.loss == "r3gan" and config.spectral != "none":
-        raise UsageError(
-            f"loss=r3gan needs a critic without spectral norm: spectral=none, not {config.spectral}."
-        )

@@ -23,6 +23,10 @@ class PictureConfig:
     """width of the noise (z)"""
     width: int = 64
     """channels that the networks' tables are multiples of (ch)"""
+    attention: tuple[int, ...] = (32,)
+    """sides of maps, in both networks, that attention stands behind: some of 8, 16, 32, 64; empty: none"""
+    spectral: Literal["both", "critic", "none"] = "both"
+    """whose weights are divided by their largest singular value"""
     norm: str = "bn"
     """norm of the generator: bn, gn, ln, in or none, with settings as in "bn:eps=1e-4" or "gn:groups=8" """
     initial: Literal["xavier", "orthogonal", "normal"] = "orthogonal"
@@ -80,9 +84,12 @@ class PictureRequest:
     """a class, or several; none: all classes in turn"""
     n: int = 1
     """pictures of each class; of a walk, its steps"""
-    truncation: float | None = None
-    """draw noise again while it is further out than this, 0.05 to 4: surer and less varied pictures"""
+    truncation: tuple[float, ...] = ()
+    """draw noise again while it is further out than this, 0.02 to 8: surer and less varied pictures; several:
+    rows of each"""
     walk: Literal["noise", "class"] | None = None
     """a clip that goes from one noise to another, or from the first class to the second, in n steps"""
+    look: tuple[float, float] | None = None
+    """a place, how far across and down in [0, 1]: beside every picture what attention sees from there"""
     seed: int = 0
     """same seed, same pictures; picture i of a class has noise (seed, i)"""

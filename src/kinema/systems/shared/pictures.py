@@ -13,24 +13,28 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinema.core.config import at_least_one, not_negative
-from kinema.core.errors import UsageError, check_seed, nearest
+from kinema.core.errors import UsageError, nearest
 from kinema.core.results import Batch, Image, Pixels, Result, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, Update, adversaries
 from kinema.losses import r3gan
 from kinema.losses.adaptive import STRENGTH, SURE, Strengths, surety
 from kinema.losses.adversarial import ADVERSARIAL, Adversarial, gradient_penalty
-from kinema.losses.game import ABSOLUTE, COMPARED, EVERY, changes, check
+from kinema.losses.game import ABSOLUTE, COMPARED, EVERY, changes
 from kinema.losses.lecam import Anchors
 from kinema.losses.wasserstein import slope_penalty
+from kinema.nn.attention import SelfAttention, twice_differentiable
 from kinema.nn.conditional import Table
+from kinema.nn.factory import parsed
 from kinema.nn.norm import cumulative_statistics
-from kinema.nn.sampling import clip_seed, in_parts, one_hot
+from kinema.nn.sampling import clip_seed, in_parts, in_use, one_hot
+from kinema.systems.shared.checking import check_request
 from kinema.systems.shared.config import PictureConfig, PictureRequest
+from kinema.systems.shared.looking import Watch, first_attention, laid_over, where_it_looks
 
 OBJECTIVES: dict[str, Adversarial] = {
     **ADVERSARIAL,
@@ -43,6 +47,8 @@ OBJECTIVES: dict[str, Adversarial] = {
 FPS = 8
 STANDING, STANDING_BATCH = 16, 64
 """batches of standing statistics, and pictures in each"""
+GAMMA = "gamma"
+"""term of the generator without gradient: γ of its attention, in the log"""
 SHOWN = 8
 """classes of a preview or an example, and pictures of each"""
 
@@ -83,7 +89,8 @@ class PictureSystem(System):
         c, real = self.config, batch["image"]
         label = self.one_hot(batch["caption"]) if c.conditional else None
         if len(real) % c.critic_steps:
-            raise UsageError(f"batch {len(real)} cannot be shared by critic_steps={c.critic_steps} updates.")
+            given = f"{len(real)} pictures cannot be shared by critic_steps={c.critic_steps} updates"
+            raise UsageError(f"{given}: batch, and micro_batch if set, is a multiple of {c.critic_steps}.")
         for turn in range(c.critic_steps):
             rows = slice(turn, None, c.critic_steps)
             said = None if label is None else label[rows]
@@ -107,8 +114,9 @@ class PictureSystem(System):
         yield {"generator": {"fool": self.objective.fool(false, true), **self.penalties()}}
 
     def penalties(self) -> dict[str, Tensor]:
-        """Further terms of the generator."""
-        return {}
+        """Further terms of the generator: how much its layers of attention count, without gradient."""
+        layers = [m for m in self.generator.modules() if isinstance(m, SelfAttention)]
+        return {f"{GAMMA}{i or ''}": layer.gamma.detach().clone() for i, layer in enumerate(layers)}
 
     @property
     def objective(self) -> Adversarial:
@@ -141,7 +149,7 @@ class PictureSystem(System):
         if paired or penalised:
             real = real.detach().requires_grad_()
             fake = fake.requires_grad_() if paired and not fake.requires_grad else fake
-            with torch.autocast(real.device.type, enabled=False):
+            with twice_differentiable(real.device):
                 true, false = self.critic(change(real), said), self.critic(change(fake), drawn)
         else:
             classes = None if said is None or drawn is None else torch.cat([drawn, said])
@@ -156,7 +164,7 @@ class PictureSystem(System):
         elif penalised:
             terms["r1"] = c.r1 * c.r1_every * gradient_penalty(true, real)
         if c.gradient_penalty:
-            with torch.autocast(real.device.type, enabled=False):
+            with twice_differentiable(real.device):
                 judge = partial(self.critic, classes=said)
                 slope = slope_penalty(judge, real, fake, progress.rand()[rows])
             terms["slope"] = c.gradient_penalty * slope
@@ -188,9 +196,10 @@ class PictureSystem(System):
                 self.generator(*self.codes(batch["index"].tolist(), batch["caption"], None))
 
     @contextmanager
-    def standing(self, request: PictureRequest) -> Iterator[None]:
+    def standing(self, truncation: float | None, request: PictureRequest) -> Iterator[None]:
         """Inside, batch norms have statistics of noise truncated so ("standing"), with classes in turn."""
-        if request.truncation is None:
+        del request
+        if truncation is None or parsed(self.config.norm)[0] != "bn":
             yield
             return
         buffers = [buffer.clone() for buffer in self.generator.buffers()]
@@ -199,7 +208,7 @@ class PictureSystem(System):
             for i in range(STANDING):
                 seeds = range(i * STANDING_BATCH, (i + 1) * STANDING_BATCH)
                 said = [classes[k % len(classes)] for k in seeds]
-                self.generator(*self.codes(seeds, said, request.truncation))
+                self.generator(*self.codes(seeds, said, truncation))
         try:
             yield
         finally:
@@ -218,17 +227,25 @@ class PictureSystem(System):
         return noise(seed, self.config.noise, truncation)
 
     def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
-        """Some pictures of each class."""
+        """Some pictures of each class; of one class rows of truncations, and where attention looks."""
         del clips
         classes = tuple(captions) if self.config.conditional else ()
-        return {"a row for each class": {"label": classes, "n": SHOWN}}
+        one = {"label": classes[:1], "n": SHOWN if classes else 1}
+        found: dict[str, dict[str, Any]] = {
+            "a row for each class": {"label": classes, "n": SHOWN},
+            "truncations of 0.3, 0.6 and 1, a row each": {**one, "truncation": (0.3, 0.6, 1.0)},
+        }
+        if any(isinstance(m, SelfAttention) for m in self.generator.modules()):
+            found["what attention sees from the red place"] = {**one, "look": (0.25, 0.5)}
+        return found
 
     def extent(self, request: PictureRequest) -> Extent:
         """Pictures, or the frames of a walk."""
         c = self.config
         if request.walk:
             return Extent(1, request.n, c.size, c.size)
-        return Extent(len(self.labels(request)) * request.n, 1, c.size, c.size, request.n)
+        pictures = max(1, len(request.truncation)) * len(self.labels(request)) * request.n
+        return Extent(pictures, 1, c.size, c.size * (2 if request.look else 1), request.n)
 
     def labels(self, request: PictureRequest) -> list[str]:
         """The classes asked for, or all of them; one nameless class where there are none.
@@ -245,35 +262,47 @@ class PictureSystem(System):
         return list(request.label or c.classes or ("",))
 
     def run(self, request: PictureRequest) -> Result:
-        """A picture; several, a row for each class; or a walk, as a clip."""
-        check_seed(request.seed)
-        if request.n < (2 if request.walk else 1):
-            raise UsageError(f"n is at least 1, and 2 for a walk, not {request.n}.")
-        if request.truncation is not None and not 0.02 <= request.truncation <= 8:
-            raise UsageError(f"truncation is from 0.02 to 8, not {request.truncation}.")
+        """A picture; several, a row for each class and truncation; or a walk, as a clip."""
         labels = self.labels(request)
-        with self.standing(request):
-            if request.walk:
-                return self.walk(request, labels)
-            said = [label for label in labels for _ in range(request.n)]
-            seeds = [clip_seed(request.seed, i) for _ in labels for i in range(request.n)]
-            made = self.render(*self.codes(seeds, said, request.truncation))
+        check_request(request, self.config.conditional)
+        if request.walk:
+            return self.walk(request, labels)
+        said = [label for label in labels for _ in range(request.n)]
+        seeds = [clip_seed(request.seed, i) for _ in labels for i in range(request.n)]
+        rows = []
+        for truncation in request.truncation or (None,):
+            with self.standing(truncation, request):
+                rows.append(self.pictures(*self.codes(seeds, said, truncation), request.look))
+        made = np.concatenate(rows)
         if len(made) == 1:
             return Image(made[0, 0])
-        return Batch([Video(frame, Fraction(FPS)) for frame in made], labels=said, columns=request.n)
+        items = [Video(frame, Fraction(FPS)) for frame in made]
+        return Batch(items, labels=said * len(rows), columns=request.n)
+
+    def pictures(self, z: Tensor, classes: Tensor | None, look: tuple[float, float] | None) -> Pixels:
+        """As `render`; with a place that looks, the map of attention beside each: uint8 (N, 1, S, 2 S, 3)."""
+        if look is None:
+            return self.render(z, classes)
+        layer, size = first_attention(self.generator), self.config.size
+        with Watch(layer) as watch:
+            made = self.render(z, classes)
+        with in_use(self):
+            maps = watch.maps()
+            weights, corner = where_it_looks(layer, maps, look, size)
+        return laid_over(made, weights, corner, size // maps.shape[-1])
 
     def walk(self, request: PictureRequest, labels: Sequence[str]) -> Video:
         """From one noise to another, or from the first class to the second; the other stays."""
-        if request.walk == "class" and (len(request.label) != 2):
-            raise UsageError("a walk through classes needs two: --label cat --label dog.")
         both = request.walk == "noise"
         seeds = [clip_seed(request.seed, i) for i in ((0, 1) if both else (0, 0))]
         said = [labels[0], labels[0 if both else 1]]
-        ends = self.codes(seeds, said, request.truncation)
+        truncation = request.truncation[0] if request.truncation else None
+        ends = self.codes(seeds, said, truncation)
         share = torch.linspace(0, 1, request.n, device=self.device)[:, None]
         z, classes = (None if end is None else torch.lerp(end[:1], end[1:], share) for end in ends)
         assert z is not None
-        return Video(self.render(z, classes)[:, 0], Fraction(FPS))
+        with self.standing(truncation, request):
+            return Video(self.render(z, classes)[:, 0], Fraction(FPS))
 
     def render(self, z: Tensor, classes: Tensor | None, batch: int = 64) -> Pixels:
         """Noise (N, Z) and classes (N, K) -> pictures as clips of one frame, uint8 (N, 1, S, S, 3)."""
@@ -287,6 +316,15 @@ class PictureSystem(System):
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 64) -> Pixels:
         """One picture for every class and seed: uint8 (N, 1, S, S, 3); each depends on its own only."""
         return self.render(*self.codes(seeds, captions, None), batch)
+
+    def recognised(self, batch: dict[str, Any]) -> float | None:
+        """Share of real pictures that the critic calls real; None where its logits have no zero."""
+        if self.config.loss not in ABSOLUTE:
+            return None
+        classes = self.one_hot(batch["caption"]) if self.config.conditional else None
+        with in_use(self):
+            logits: Tensor = self.critic(batch["image"].to(self.device), classes)
+        return float((logits > 0).float().mean())
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         """Up to eight classes (rows), eight pictures of each, the same noise every time."""
@@ -312,20 +350,3 @@ def noise(seed: int, width: int, truncation: float | None) -> Tensor:
     while truncation is not None and (far := z.abs() > truncation).any():
         z[far] = torch.randn(int(far.sum()), generator=generator)
     return z
-
-
-def check_config(config: PictureConfig, sizes: Iterable[int]) -> None:
-    """Refuse what cannot be built or trained, before anything long starts."""
-    if config.size not in sizes or config.channels not in (1, 3):
-        what = f"size {config.size} with {config.channels} channels"
-        raise UsageError(f"size is one of {', '.join(map(str, sizes))} with 1 or 3 channels, not {what}.")
-    at_least_one(config, "noise", "width", "critic_steps")
-    not_negative(config, "lr", "critic_lr", "gradient_penalty", "lecam")
-    if config.conditional and len(config.classes) < 2:
-        raise UsageError(
-            f"a conditional system needs two classes or more, and the data has {len(config.classes)}: "
-            "conditional=false."
-        )
-    if config.loss == "wasserstein" and not config.gradient_penalty:
-        raise UsageError("loss=wasserstein needs a critic of bounded slope: gradient_penalty=10.")
-    check(config)
