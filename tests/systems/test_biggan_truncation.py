@@ -59,6 +59,6 @@ def test_what_cannot_be() -> None:
     with pytest.raises(UsageError, match="compat is of weights with statistics for every truncation"):
         plain.run(Request(truncation=(0.5,), compat=True))
     with pytest.raises(UsageError, match=r"2 or more .* not 1 with norm=bn"):
-        BigGAN(Config(size=32, classes=("a", "b"), truncations=1))
+        BigGAN(Config(size=32, classes=("a", "b"), attention=(), truncations=1))
     with pytest.raises(UsageError, match="not 51 with norm=gn"):
-        BigGAN(Config(size=32, classes=("a", "b"), truncations=51, norm="gn"))
+        BigGAN(Config(size=32, classes=("a", "b"), attention=(), truncations=51, norm="gn"))

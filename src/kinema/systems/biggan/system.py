@@ -52,14 +52,14 @@ class BigGAN(PictureSystem):
     @contextmanager
     def standing(self, truncation: float | None, request: PictureRequest) -> Iterator[None]:
         """Inside, batch norms have the statistics of a truncation: those that the weights have, or anew."""
-        assert isinstance(request, settings.Request)
-        if request.compat and not self.config.truncations:
+        compat = isinstance(request, settings.Request) and request.compat
+        if compat and not self.config.truncations:
             raise UsageError("compat is of weights with statistics for every truncation; these have none.")
         if not self.config.truncations or truncation is None:
             with super().standing(truncation, request):
                 yield
             return
-        with statistics_of(self.generator, truncation, request.compat):
+        with statistics_of(self.generator, truncation, compat):
             yield
 
     def noise(self, seed: int, truncation: float | None) -> Tensor:
