@@ -97,13 +97,15 @@ def test_a_norm_without_shift_is_one_whose_shift_is_zero(kind: Any, monkeypatch:
     torch.testing.assert_close(norm(x), 1.5 * norms.F.batch_norm(x, None, None, training=True))
 
 
-LAYERS = [
-    nn.Linear(6, 4),
-    nn.Conv2d(3, 5, 3),
-    nn.Conv3d(2, 4, 2),
-    nn.ConvTranspose2d(3, 5, 4),
-    nn.ConvTranspose3d(3, 5, 2),
-]
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    LAYERS = [
+        nn.Linear(6, 4),
+        nn.Conv2d(3, 5, 3),
+        nn.Conv3d(2, 4, 2),
+        nn.ConvTranspose2d(3, 5, 4),
+        nn.ConvTranspose3d(3, 5, 2),
+    ]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda m: type(m).__name__)
