@@ -134,7 +134,7 @@ def small() -> Preset[Config]:
 
 def r3gan() -> Preset[Config]:
     """`small` with the R3GAN objective and networks without norm; no result yet."""
-    config = replace(_GOOD, loss="r3gan", norm="none", r1=0.0, lr=2e-4, betas=(0.0, 0.99))
+    config = replace(_GOOD, loss="r3gan", gamma=(20.0, 2.0), norm="none", r1=0.0, lr=2e-4, betas=(0.0, 0.99))
     return Preset(config, RunSettings(steps=2000, batch=16), "shapes")
 
 
