@@ -69,3 +69,21 @@ def test_a_walk_goes_from_clip_to_clip(tmp_path: Path) -> None:
     assert "begins and ends at the clips of the seed: True" in said
     far, step = map(float, re.findall(r"are ([\d.]+) levels .* is ([\d.]+)", said)[0])
     assert 0 < step < far
+
+
+def test_calibration_wins_back_what_another_norm_loses(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "another_norm.py", tmp_path)
+    before, raw, calibrated = map(float, re.findall(r"error ([\d.]+)", said))
+    assert before < 0.15
+    assert raw - calibrated > 0.5 * (raw - before) > 0
+
+
+def test_a_class_becomes_pictures(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "class_to_picture.py", tmp_path)
+    assert "pictures of the sheet: 40 in rows of 4" in said
+    assert "a picture depends on its own class and noise: True" in said
+    assert "rows of truncations: 3" in said
+    assert "frames of the walk: 8" in said
+    assert "with the map beside it a picture is 64 pixels wide" in said
+    names = ("classes.png", "truncations.png", "walk.gif", "looks.png")
+    assert all((tmp_path / name).stat().st_size > 0 for name in names)

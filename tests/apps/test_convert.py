@@ -46,6 +46,23 @@ def test_pickles_of_arrays(tmp_path: Path, protocol: int) -> None:
     assert same(read_checkpoint(tmp_path / "w.pkl"))
 
 
+def test_archives_of_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "w.npz"
+    np.savez_compressed(path, zeros=np.zeros(10_000))
+    with monkeypatch.context() as patch:
+        patch.setattr("kinema.apps.checkpoints.MOST_BYTES", 5_000)
+        with pytest.raises(WeightsError, match=r"w\.npz unpacks to"):
+            read_checkpoint(path)
+    np.savez_compressed(path, **{key: value.numpy() for key, value in WEIGHTS.items()})
+    assert same(read_checkpoint(path))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(WeightsError, match=r"w\.npz is truncated or no archive of arrays"):
+        read_checkpoint(path)
+    np.savez(path, a=np.array([{"an": "object"}], dtype=object))  # a pickle, which is a program
+    with pytest.raises(WeightsError, match=r"w\.npz is truncated or no archive of arrays"):
+        read_checkpoint(path)
+
+
 def test_parameters_come_without_their_gradients(tmp_path: Path) -> None:
     torch.save({"a": torch.nn.Parameter(WEIGHTS["a"])}, tmp_path / "w.pth")
     assert not read_checkpoint(tmp_path / "w.pth")["a"].requires_grad

@@ -61,6 +61,11 @@ def test_the_check_takes_the_settings_of_the_training(kinema) -> None:
     assert "not usable for g3an, preset tiny frames=20 channels=1" in said.out
     assert "16 frames; 20 are needed" in said.out
     assert kinema(*check, "--set", "frame=20").code == 2
+    said = kinema(
+        "train", "g3an", "--preset", "tiny", "--data", "long", "--out", "run", "--set", "channels=7"
+    )
+    assert (said.code, Path("run").exists()) == (2, False)
+    assert "with 1 or 3 channels, not 7" in said.err
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,9 @@ def test_networks_under_their_authors_names_come_back_the_same(kinema, tmp_path:
         ("md-gan", ["critic_norm=none"], "their code has no 'critic.slice2.0.bias'"),
         ("mocogan", ["norm=generator"], "their code has no 'critics."),
         ("tgans-c", ["text_steps=0"], "their video part has no '"),
+        ("sagan", ["spectral=critic"], "their code has no 'generator.blocks.0.0.conv1."),
+        ("sagan", ["attention_form=residual"], "their code has no 'critic.blocks.0.1.conv1."),
+        ("biggan", ["norm=gn:groups=2"], "norm=gn:groups=2"),
     ],
 )
 def test_what_published_code_cannot_compute_is_not_given_its_names(
@@ -168,6 +171,8 @@ def test_what_published_code_cannot_compute_is_not_given_its_names(
         ("md-gan", ["augment=cutout", "augment_target=0.6"], ["strengths"]),
         ("mocogan", ["norm=batch"], []),
         ("g3an", ["attention=none", "apart=true"], ["critics.look", "critics.motion"]),
+        ("sagan", ["lecam=0.01"], ["anchors"]),
+        ("biggan", ["deep=true", "shared=12", "noise=20"], []),
     ],
 )
 def test_what_published_code_has_no_place_for_is_named(

@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import kinema as package
 from kinema.apps import weights
 from kinema.core.errors import UsageError, WeightsError
+from kinema.core.results import Image
 
 SIX = "digit 6 is moving up and down ."
 
@@ -183,3 +185,23 @@ def test_hub_addresses_are_fetched(trained: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     assert package.load("hf://someone/fake").weights == "hf://someone/fake"
     assert asked == ["someone/fake"]
+
+
+def test_other_classes_begin_with_everything_but_their_tables(kinema, tmp_path: Path) -> None:
+    shape = ("--preset", "tiny", "--set", "steps=2")
+    assert kinema("train", "biggan", *shape, "--out", "ten").code == 0
+    classes = ("disc", "ring", "moon")
+    for label in classes:
+        folder = tmp_path / "three" / label
+        folder.mkdir(parents=True)
+        for i in range(12):
+            pixels = np.random.default_rng(i).integers(0, 256, (32, 32, 3), np.uint8)
+            Image(pixels).save(folder / f"{i}.png")
+    said = kinema("train", "biggan", *shape, "--data", "three", "--set", "init_from=ten", "--out", "own")
+    assert said.code == 0, said.err
+    assert "it has other classes, so 2 tables of classes begin anew" in said.err
+    system = package.load(tmp_path / "own").system
+    assert system.config.classes == ("disc", "moon", "ring")
+    said = kinema("train", "biggan", *shape, "--set", "init_from=ten", "width=8", "--out", "wide")
+    assert said.code != 0
+    assert "of shape" in said.err

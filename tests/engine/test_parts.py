@@ -15,10 +15,11 @@ from toys import Game, numbers, run
 from kinema.core.results import Batch, Video
 from kinema.core.system import Player
 from kinema.engine.ema import Ema, decay
-from kinema.engine.health import Health
+from kinema.engine.health import Health, spectra
 from kinema.engine.loader import Order, part
 from kinema.engine.log import Log, clock
 from kinema.engine.step import learning_rate
+from kinema.nn.norm import spectral, spectral_layers
 
 
 def test_the_average_follows_its_closed_form() -> None:
@@ -171,6 +172,24 @@ def test_collapse_is_seen_in_previews_that_are_all_alike() -> None:
     few = Health(players())
     few.losses({f"{name}/term": 1.0 for name in players()})
     assert not any(few.preview(Batch(clips(0).items[:3]), real) for _ in range(4))
+
+
+def test_spectra_are_those_of_the_weights_before_they_are_divided() -> None:
+    system = nn.ModuleDict(
+        {
+            "critic": nn.Sequential(spectral(nn.Linear(6, 5)), nn.ReLU(), spectral(nn.Linear(5, 1))),
+            "generator": nn.Linear(2, 2),
+        }
+    )
+    found = spectra(system)
+    assert found["spectra"].keys() == {"critic.0", "critic.2"}
+    raw = [weight for _, weight in spectral_layers(system)]
+    for values, weight in zip(found["spectra"].values(), raw, strict=True):
+        assert values == pytest.approx(torch.linalg.svdvals(weight)[:3].tolist(), rel=0.05)
+    first, second = found["spectra"].values()
+    assert found["critic spectrum/σ0"] == max(first[0], second[0])
+    assert found["critic spectrum/σ2"] == first[2]
+    assert spectra(nn.Linear(2, 2)) == {}
 
 
 def test_growing_singular_values_are_reported() -> None:

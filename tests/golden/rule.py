@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-RUNNING_VARIANCE, RUNNING_MEAN = ("running_var", "stored_var"), ("running_mean", "stored_mean")
+RUNNING_VARIANCE = ("running_var", "stored_var", "running_vars")
+RUNNING_MEAN = ("running_mean", "stored_mean", "running_means")
 
 
 def weights(model: dict[str, Any]) -> dict[str, Tensor]:
@@ -16,14 +17,16 @@ def weights(model: dict[str, Any]) -> dict[str, Tensor]:
     gains = model["fill"]
     out: dict[str, Tensor] = {}
     for key, shape in model["keys"]:
-        rng = np.random.default_rng(zlib.crc32(key.encode()))
+        rng, last = np.random.default_rng(zlib.crc32(key.encode())), key.rpartition(".")[2]
         if key.endswith(RUNNING_VARIANCE):
             value = rng.uniform(0.5, 1.5, shape) * gains.get("running_var_scale", 1.0)
-        elif key.endswith(RUNNING_MEAN) or key.rpartition(".")[2].startswith("bias"):
+        elif key.endswith(RUNNING_MEAN) or last.startswith("bias"):
             value = rng.normal(0, 0.1, shape)
         elif key.endswith("num_batches_tracked"):
             value = np.zeros(shape)
-        elif key.endswith(("weight_u", "weight_v")):
+        elif last == "sv0":
+            value = np.ones(shape)
+        elif last in ("weight_u", "weight_v", "u0"):
             value = rng.normal(0, 1, shape)
             value = value / np.sqrt((value**2).sum())
         elif key.endswith("gamma") and int(np.prod(shape)) == 1:
@@ -64,5 +67,8 @@ def inputs(net: dict[str, Any]) -> list[Tensor]:
     for _, distribution, shape in net["inputs"]:
         kind, _, rest = distribution.partition("(")
         low, high = (float(v) for v in rest.rstrip(")").split(","))
-        out.append(torch.from_numpy(getattr(rng, kind)(low, high, shape).astype(np.float32)))
+        if kind == "integers":
+            out.append(torch.from_numpy(rng.integers(int(low), int(high), shape)))
+        else:
+            out.append(torch.from_numpy(getattr(rng, kind)(low, high, shape).astype(np.float32)))
     return out

@@ -16,6 +16,7 @@ from kinema.nn.norm import (
     BatchNorm2d,
     BatchNorm3d,
     advance_spectral,
+    singular_values,
     spectral,
     spectral_layers,
     top_singular_value,
@@ -159,6 +160,14 @@ def test_power_iteration_finds_the_largest_singular_value() -> None:
     assert top_singular_value(weight, 50) == pytest.approx(
         float(torch.linalg.matrix_norm(weight.flatten(1), 2)), 1e-3
     )
+
+
+def test_several_singular_values_are_those_of_the_decomposition() -> None:
+    for shape in ((7, 3, 2, 2), (24, 8, 3, 3), (1, 9), (2, 5)):
+        weight = torch.randn(shape)
+        wanted = torch.linalg.svdvals(weight.flatten(1))[:3].tolist()
+        assert singular_values(weight, iterations=200) == pytest.approx(wanted, rel=1e-3)
+        assert singular_values(weight) == pytest.approx(wanted, rel=0.05)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import kinema
 from kinema.apps.demo import with_files
+from kinema.apps.train import open_data
 from kinema.core.config import from_dict, to_dict
 from kinema.core.results import Batch, Image, Video
 from kinema.core.system import Progress, System
@@ -25,7 +26,7 @@ def prepared(name: str, **changes: object) -> tuple[System, dict[str, object], i
     """The tiny preset of a system, one batch of its data, and the first step at which all players move."""
     preset = load_presets(name)["tiny"]()
     config = preset.config
-    data = open_clips(preset.data, frames=config.frames, size=config.size, channels=config.channels)
+    data = open_data({"where": preset.data}, config, "train", load_class(name).reads)
     kind = load_class(name)
     torch.manual_seed(0)
     config = replace(kind.adapt(config, data), **changes)
@@ -62,7 +63,7 @@ def trained(name: str, folder: Path, *steps: int) -> tuple[System, dict[str, tor
     """The tiny preset trained to each number of steps in turn in one folder, and its first weights."""
     preset = load_presets(name)["tiny"]()
     config = preset.config
-    data = open_clips(preset.data, frames=config.frames, size=config.size, channels=config.channels)
+    data = open_data({"where": preset.data}, config, "train", load_class(name).reads)
     kind = load_class(name)
     config = kind.adapt(config, data)
     if hasattr(config, "decay_from"):
@@ -167,7 +168,7 @@ def test_examples_are_requests_that_run(name: str, tmp_path: Path) -> None:
     config, data = system.config, load_presets(name)["tiny"]().data
 
     def clips() -> Clips:
-        return open_clips(data, frames=config.frames, size=config.size, channels=config.channels, split="val")
+        return open_data({"where": data}, config, "val", load_class(name).reads)
 
     found = system.examples(clips().captions[:1], clips)
     assert found

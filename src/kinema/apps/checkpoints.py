@@ -81,17 +81,32 @@ RESTRICTED = types.SimpleNamespace(__name__="pickle", Unpickler=Unpickler, load=
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The dict in a checkpoint: safetensors, PyTorch's formats, or a pickle of arrays (made tensors)."""
+    """The dict in a checkpoint: safetensors, PyTorch's formats, arrays (made tensors)."""
     if not path.is_file():
         raise WeightsError(f"there is no checkpoint {path}.")
     if path.stat().st_size > MOST_BYTES:
         raise WeightsError(
             f"{path} has {path.stat().st_size / 2**30:.0f} GiB; at most {MOST_BYTES >> 30} are read."
         )
-    found = read_tensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    readers = {".safetensors": read_tensors, ".npz": _read_arrays}
+    found = readers.get(path.suffix, _read_pickle)(path)
     if not isinstance(found, dict) or not found:
         raise WeightsError(f"{path} holds {type(found).__name__} where a dict of weights was expected.")
     return {str(key): tensors(value) for key, value in found.items()}
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+        if size > MOST_BYTES:
+            raise WeightsError(
+                f"{path} unpacks to {size / 2**30:.0f} GiB; at most {MOST_BYTES >> 30} are read."
+            )
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} is truncated or no archive of arrays ({error}).") from None
 
 
 def _read_pickle(path: Path) -> Any:

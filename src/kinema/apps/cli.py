@@ -32,8 +32,8 @@ VERBS = {
     ),
     "data": Verb(
         "kinema.apps.data:main",
-        "data make|check|cut …",
-        "make a data set, check yours, or cut videos",
+        "data make|check|cut|fetch|pack …",
+        "make or fetch a data set, check yours, cut videos",
     ),
     "train": Verb(
         "kinema.apps.train:main",
@@ -49,6 +49,11 @@ VERBS = {
     ),
     "convert": Verb(
         "kinema.apps.convert:main", "convert NAME FILE --out DIR", "import a published checkpoint, safely"
+    ),
+    "convert-norm": Verb(
+        "kinema.apps.convert_norm:main",
+        "convert-norm RUN --to gn:groups=8 --out DIR",
+        "put another norm into a trained network",
     ),
     "replay": Verb(
         "kinema.apps.replay:main", "replay FILE", "make the same pixels again from a file's own record"

@@ -27,7 +27,7 @@ class Options:
     name: tyro.conf.Positional[str]
     """the system that it is of"""
     file: tyro.conf.Positional[tuple[Path, ...]]
-    """the checkpoint (.pth, .pt, .pkl, .safetensors), or the several files that it comes in"""
+    """the checkpoint (.pth, .pt, .pkl, .npz, .safetensors), or the several files that it comes in"""
     out: Path
     """folder to write"""
     layout: str | None = None

@@ -1,6 +1,7 @@
-"""`kinema data`: make a procedural set, check a folder, cut time-lapse videos into clips."""
+"""`kinema data`: make a procedural set, check a folder, cut time-lapse videos, fetch or pack pictures."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,48 +9,47 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from kinema.apps import options, say
+from kinema.apps.data_pictures import SHOWN, Fetch, Pack, check_pictures, fetch, pack
 from kinema.apps.run import check_writable
-from kinema.apps.train import TRAIN_PRESET, open_data, preset_of
+from kinema.apps.train import TRAIN_PRESET, check_channels, open_data, preset_of
 from kinema.core.config import apply, at_least_one
 from kinema.core.errors import UsageError, nearest
 from kinema.systems import load_class
 
-SHOWN = 20
-"""problems that are printed; --json gives all"""
-
 
 @dataclass(frozen=True)
 class Make:
-    """Write a procedural data set as a folder of clips with metadata.jsonl."""
+    """Write a procedural data set as a folder of clips with metadata.jsonl, or of pictures."""
 
     name: tyro.conf.Positional[str]
-    """sbmg (one digit) or tbmg (two), perhaps with :holdout; shapes; or skies, perhaps with :signed"""
+    """sbmg (one digit) or tbmg (two), perhaps with :holdout; shapes; skies, perhaps with :signed; or the
+    pictures called mirrored"""
     out: Path
     """folder to write, new or empty"""
     n: int = 12_000
-    """clips"""
+    """clips or pictures"""
     size: int = 64
     """side of the square frames in pixels"""
     frames: int | None = None
     """frames of a clip; None: 16 of digits and shapes, 32 of skies"""
     split: Literal["all", "train", "val"] = "all"
-    """all: five sixths training clips, the rest validation"""
+    """all: five sixths for training, the rest for validation"""
     seed: int = 0
-    """fixes every clip"""
+    """fixes every clip or picture"""
     template: Literal["long", "short"] = "long"
     """wording of the captions of digits"""
-    format: Literal["npz", "gif", "mp4", "webm"] = "npz"
-    """npz and gif keep the pixels exactly"""
+    format: Literal["npz", "gif", "mp4", "webm"] | None = None
+    """of clips; None: npz, which keeps the pixels exactly, as gif does; pictures are png"""
     json: bool = False
     """print what was made as JSON"""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Decode every clip of a folder as training would, and say what is wrong."""
+    """Decode every clip or picture as training would, and say what is wrong."""
 
     folder: tyro.conf.Positional[Path]
-    """holds the clips and their captions"""
+    """holds the clips and their captions, or a folder of pictures for each class; or a packed file"""
     system: Annotated[str, tyro.conf.arg(name="for")] = "tgans-c"
     """the system that shall be trained"""
     preset: str = TRAIN_PRESET
@@ -81,29 +81,38 @@ class Cut:
 
 
 def main(args: list[str]) -> int:
-    """Parse and carry out `make`, `check` or `cut`."""
-    parts = {"make": (Make, make), "check": (Check, check), "cut": (Cut, cut)}
+    """Parse and carry out one of the five."""
+    parts = {
+        "make": (Make, make),
+        "check": (Check, check),
+        "cut": (Cut, cut),
+        "fetch": (Fetch, fetch),
+        "pack": (Pack, pack),
+    }
     if options.wants_help(args):
         print(
-            "kinema data make NAME --out DIR, kinema data check DIR --for SYSTEM, "
-            "kinema data cut VIDEO … --out DIR; each has --help."
+            "kinema data make NAME --out DIR, kinema data check DIR --for SYSTEM, kinema data cut VIDEO … "
+            "--out DIR, kinema data fetch cifar10, kinema data pack DIR --out FILE.npz; each has --help."
         )
         return 0
-    word, rest = options.first_word(args, "make, check or cut", "data check DIR --for tgans-c")
+    word, rest = options.first_word(args, "make, check, cut, fetch or pack", "data check DIR --for tgans-c")
     if word not in parts:
         raise UsageError(f"kinema data has {', '.join(parts)}, not '{word}'; {nearest(word, parts)}.")
     kind, function = parts[word]
-    return function(options.parse(kind, rest, f"data {word}"))
+    carry_out: Callable[[Any], int] = function
+    return carry_out(options.parse(kind, rest, f"data {word}"))
 
 
 def make(flags: Any) -> int:
     """Write the set."""
     from kinema.data import make as write
+    from kinema.data.making import MIRRORED
 
     check_writable(flags.out, folder=True)
     settings = {k: v for k, v in dataclasses.asdict(flags).items() if k not in ("name", "n", "out", "json")}
     write(flags.name, flags.n, flags.out, **settings)
-    say.result(dataclasses.asdict(flags), f"{flags.out}: {flags.n} clips of {flags.name}", flags.json)
+    what = "pictures" if flags.name == MIRRORED else "clips"
+    say.result(dataclasses.asdict(flags), f"{flags.out}: {flags.n} {what} of {flags.name}", flags.json)
     return 0
 
 
@@ -115,6 +124,9 @@ def check(flags: Any) -> int:
     settings, config = apply(options.assignments(flags.set), preset.settings, preset.config)
     at_least_one(config, "frames", "size", "channels")
     at_least_one(settings, "steps", "batch")
+    check_channels(config)
+    if load_class(flags.system).reads == "pictures":
+        return check_pictures(flags, config)
     shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
     shape["frame_steps"] = getattr(config, "frame_steps", ())
     report = examine(flags.folder, **shape, captions=getattr(config, "conditional", True))

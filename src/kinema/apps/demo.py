@@ -85,7 +85,7 @@ def examples(loaded: Loaded) -> dict[str, dict[str, Any]]:
         raise WeightsError(f"{loaded.weights} does not say what it was trained on; use it with `kinema run`.")
 
     def clips() -> Any:
-        return open_data(data, loaded.system.config, "val")
+        return open_data(data, loaded.system.config, "val", loaded.system.reads)
 
     shown: dict[str, dict[str, Any]] = loaded.system.examples(
         data.get("captions") or evenly(clips().captions), clips

@@ -143,7 +143,7 @@ def real_clips(loaded: Loaded, where: str | None) -> Any:
         raise UsageError(
             f"{loaded.weights} does not say what it was trained on; name real clips with --data."
         )
-    data = open_data({"where": where} if where else about, loaded.system.config, "val")
+    data = open_data({"where": where} if where else about, loaded.system.config, "val", loaded.system.reads)
     if where is None and about.get("hash") not in (None, trained_hash(loaded, data)):
         say.remark(
             f"warning: '{about['where']}' has changed since {loaded.weights} was trained on it, "
@@ -158,7 +158,7 @@ def trained_hash(loaded: Loaded, data: Any) -> str:
 
     if isinstance(data, FolderClips):
         return data.split_hash("train")
-    return str(open_data(loaded.about["data"], loaded.system.config, "train").hash)
+    return str(open_data(loaded.about["data"], loaded.system.config, "train", loaded.system.reads).hash)
 
 
 def scores(runs: Sequence[Loaded], data: Any, flags: Options) -> list[Any]:
@@ -196,7 +196,7 @@ def provide(need: str, run: Loaded, flags: Options) -> Any:
     """What a metric takes besides: a network of the user's, or what opens the training clips."""
     if need == "train":
         where = {"where": flags.data} if flags.data else run.about.get("data") or {}
-        return lambda: open_data(where, run.system.config, "train")
+        return lambda: open_data(where, run.system.config, "train", run.system.reads)
     file: Path | None = getattr(flags, need)
     if file is None:
         raise UsageError(f"this metric needs a network that cannot be shipped: name its file with --{need}.")

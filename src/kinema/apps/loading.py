@@ -96,6 +96,11 @@ class Loaded:
         with self.context():
             return self._able("animate")(photos)
 
+    def classify(self, pixels: Any) -> Any:
+        """Probabilities (N, K) of pictures uint8 (N, S, S, C) for scoring, as `run` computes them."""
+        with self.context():
+            return self._able("classify")(pixels)
+
     def _able(self, what: str) -> Any:
         """The method of the system by which it makes clips for scoring, if it has it."""
         if not hasattr(self.system, what):
@@ -200,10 +205,10 @@ def make_request(kind: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _listed(hint: Any, value: Any) -> Any:
-    """One text where several are allowed: a list of one, its commas left alone."""
+    """One text or number where several are allowed: a list of one, commas of a text left alone."""
     args = typing.get_args(hint)
     many = typing.get_origin(hint) is tuple and len(args) == 2 and args[1] is Ellipsis
-    return [value] if many and isinstance(value, str) else value
+    return [value] if many and isinstance(value, str | int | float) else value
 
 
 def pixels_hash(result: Result) -> str:

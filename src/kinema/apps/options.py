@@ -56,12 +56,12 @@ def assignments(groups: tuple[tuple[str, ...], ...]) -> list[str]:
 
 
 def field_docs(kind: type[Any]) -> dict[str, str]:
-    """Field name -> the sentence below it in the source of dataclass `kind`."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    """Field name -> the sentence below it in the source of dataclass `kind`, or of what it inherits from."""
     docs: dict[str, str] = {}
-    body = tree.body if isinstance(tree, ast.ClassDef) else []
-    for field, below in itertools.pairwise(body):
-        is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
-            docs[field.target.id] = inspect.cleandoc(str(typing.cast("Any", below).value.value))
+    for part in reversed([k for k in kind.__mro__ if dataclasses.is_dataclass(k)]):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(part))).body[0]
+        for field, below in itertools.pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
+            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
+                docs[field.target.id] = inspect.cleandoc(str(typing.cast("Any", below).value.value))
     return docs

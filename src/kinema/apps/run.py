@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,8 @@ def main(args: list[str]) -> int:
     check_fits(flags.out, loaded.system.extent(request))
     started = time.perf_counter()
     result, out = make(loaded, request, flags.out)
-    report(result, out, time.perf_counter() - started, flags.json)
+    said = result.labels if loaded.system.answers and isinstance(result, Batch) else []
+    report(result, out, time.perf_counter() - started, flags.json, said)
     return 0
 
 
@@ -191,9 +192,13 @@ def default_out(system: str, result: Result) -> Path:
     return Path(f"{system}.png" if isinstance(result, Image) else f"{system}.mp4")
 
 
-def report(result: Result, out: Path, seconds: float, as_json: bool) -> None:
-    """Say what was written."""
+def report(result: Result, out: Path, seconds: float, as_json: bool, said: Sequence[str] = ()) -> None:
+    """Say what was written, and what the system answered."""
     kind, clips = type(result).__name__.lower(), len(result) if isinstance(result, Batch) else 1
     facts = {"out": str(out), "kind": kind, "count": clips, "seconds": round(seconds, 3)}
-    text = f"{out}  ({clips} {'clip' if clips == 1 else 'clips'}, {seconds:.1f} s)"
-    say.result({**facts, "provenance": result.provenance}, text, as_json)
+    if said:
+        facts["answers"] = list(said)
+    still = all(len(clip.frames) == 1 for clip in result) if isinstance(result, Batch) else kind == "image"
+    what = "picture" if still else "clip"
+    text = f"{out}  ({clips} {what if clips == 1 else what + 's'}, {seconds:.1f} s)"
+    say.result({**facts, "provenance": result.provenance}, "\n".join([*said, text]), as_json)

@@ -31,7 +31,7 @@ class Options:
     preset: str = TRAIN_PRESET
     """named starting point; `kinema list NAME` shows them"""
     data: str | None = None
-    """folder of clips, or the name of a procedural set (sbmg, shapes, shapes:500, …); else the preset's"""
+    """folder of clips or pictures, or the name of a set (sbmg, shapes:500, cifar10, …); else the preset's"""
     out: Path | None = None
     """run folder; default: runs/NAME-PRESET"""
     set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()
@@ -54,8 +54,8 @@ def main(args: list[str]) -> int:
     out = flags.out or Path("runs") / f"{name}-{flags.preset}"
     check_writable(out, folder=True)
     where = {"where": flags.data or preset_of(name, flags.preset).data, "swap_axes": flags.swap_axes}
-    data = open_data(where, config, "train")
     kind = load_class(name)
+    data = open_data(where, config, "train", kind.reads)
     config = kind.adapt(config, data)
     about = {
         "system": name,
@@ -68,7 +68,7 @@ def main(args: list[str]) -> int:
     views = [Mirror(out)] if flags.tensorboard else []
     outcome = carry_out(kind, config, settings, data, out, about, views)
     if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes; one speaks
-        report(outcome, out, flags.json)
+        report(outcome, out, kind.reads, flags.json)
     return 0
 
 
@@ -90,10 +90,15 @@ def read_flags(name: str, args: list[str]) -> tuple[Options, Any, RunSettings]:
     return flags, config, settings
 
 
-def open_data(data: dict[str, Any], config: Any, split: Literal["train", "val", "all"]) -> Any:
+def open_data(
+    data: dict[str, Any], config: Any, split: Literal["train", "val", "all"], reads: str = "clips"
+) -> Any:
     """The data set that a run's description names, in the shape that its config asks for."""
-    from kinema.data import open_clips
+    from kinema.data import open_clips, open_pictures
 
+    check_channels(config)
+    if reads == "pictures":
+        return open_pictures(data["where"], size=config.size, channels=config.channels, split=split)
     return open_clips(
         data["where"],
         frames=config.frames,
@@ -104,6 +109,12 @@ def open_data(data: dict[str, Any], config: Any, split: Literal["train", "val", 
         swap_axes=data.get("swap_axes", False),
         frame_steps=getattr(config, "frame_steps", ()),
     )
+
+
+def check_channels(config: Any) -> None:
+    """Refuse what no file can be read as."""
+    if config.channels not in (1, 3):
+        raise UsageError(f"data is read with 1 or 3 channels, not {config.channels}.")
 
 
 def about_data(where: dict[str, Any], data: Any) -> dict[str, Any]:
@@ -157,12 +168,25 @@ def carry_out(
     torch.manual_seed(settings.seed)
     system = kind(config)
     about = {**about, "init_from": begin(system, settings.init_from, out)}
+    advise(system, settings)
 
     def on_save(folder: Path) -> None:
         for write in (write_report, *views):
             write(folder)
 
     return train(system, data, settings, out, on_save=on_save, write_config=about)
+
+
+def advise(system: Any, settings: RunSettings) -> None:
+    """Say what is known to go wrong with norms of these networks at this batch."""
+    from kinema.nn.advice import norm_warnings
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # of torchrun; batch norms share their statistics
+    share = settings.batch // processes
+    items = min(share, settings.micro_batch or share) * processes
+    modules = {name: player.modules for name, player in system.players().items()}
+    for warning in norm_warnings(modules, items) if os.environ.get("RANK", "0") == "0" else ():
+        say.remark(f"warning: {warning}")
 
 
 def begin(system: Any, init_from: str | None, out: Path) -> dict[str, Any] | None:
@@ -180,9 +204,9 @@ def begin(system: Any, init_from: str | None, out: Path) -> dict[str, Any] | Non
     return None
 
 
-def report(outcome: Any, out: Path, as_json: bool) -> None:
+def report(outcome: Any, out: Path, reads: str, as_json: bool) -> None:
     """Say how far the run came and where to look."""
     state = "the time is up; the same command goes on" if outcome.stopped else "done"
-    amount = f"{outcome.steps} steps, {outcome.images} clips, {outcome.seconds:.0f} s in all"
+    amount = f"{outcome.steps} steps, {outcome.images} {reads}, {outcome.seconds:.0f} s in all"
     text = f"{out}: {state} — {amount}; see {out / 'report.html'}"
     say.result({"out": str(out), **dataclasses.asdict(outcome)}, text, as_json)

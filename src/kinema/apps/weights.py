@@ -185,7 +185,11 @@ def begin_with(system: Any, what: str) -> dict[str, Any]:
     other = {aid for aid in aids if any(is_part(key, [aid]) and key not in wanted for key in given)}
     for aid in sorted(other):
         say.remark(f"init_from={what}: its {aid} is built otherwise and begins anew here")
-    common = [key for key in wanted if key in given and not is_part(key, other)]
+    misfit = {key for key in wanted if key in given and given[key].shape != wanted[key].shape}
+    tables = {part for part in system.class_parts if any(is_part(key, [part]) for key in misfit)}
+    if tables:
+        say.remark(f"init_from={what}: it has other classes, so {len(tables)} tables of classes begin anew")
+    common = [key for key in wanted if key in given and not is_part(key, other | tables)]
     lacking = [key for key in wanted if is_part(key, system.inherits) and key not in given]
     if lacking:
         raise WeightsError(f"init_from={what} holds no {lacking[0]}; give the run that trained it.")

@@ -11,6 +11,16 @@ from kinema.core.errors import KinemaError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def cache_folder() -> Path:
+    """Where what can be made or fetched again is kept.
+
+    `$KINEMA_CACHE`, else `$XDG_CACHE_HOME/kinema`, else `~/.cache/kinema`.
+    """
+    if own := os.environ.get("KINEMA_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kinema"
+
+
 def write_atomically(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
     """Let `write` fill a temporary file, then fsync, rename, and fsync the folder.
 

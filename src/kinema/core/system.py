@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,17 +30,26 @@ class Player:
     lr: float
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
+    """λ of the term λ/2 |w|² whose gradient is added"""
     clip_norm: float | None = None
     """largest norm of the whole gradient"""
     ema_halflife_images: float | None = None
     """half-life of the moving average of the weights, in images seen; None keeps none"""
     decay_from: float | None = None
     """fraction of the run after which the learning rate falls linearly to zero; None keeps it constant"""
+    drops: tuple[float, ...] = ()
+    """fractions of the run at which the learning rate falls to a tenth"""
+    momentum: float | None = None
+    """of stochastic gradient descent, which takes Adam's place; None: Adam with `betas`"""
 
     def __post_init__(self) -> None:
         """Refuse what would silently do nothing."""
         if self.decay_from is not None and not 0 <= self.decay_from <= 1:
             raise UsageError(f"decay_from is a fraction of the run, 0 to 1, or none, not {self.decay_from}.")
+        if not all(0 <= drop <= 1 for drop in self.drops):
+            raise UsageError(f"drops are fractions of the run, 0 to 1, not {self.drops}.")
+        if self.momentum is not None and not 0 <= self.momentum < 1:
+            raise UsageError(f"momentum is from 0 to below 1, or none for Adam, not {self.momentum}.")
         half = self.ema_halflife_images
         if half is not None and not 0 < half < float("inf"):
             raise UsageError(f"ema_halflife_images is more than 0, or none, not {half}.")
@@ -136,6 +145,10 @@ class System(nn.Module):
     """frozen dataclass: how it is built and trained"""
     Request: ClassVar[type]
     """frozen dataclass: what a user asks of it; command line, web form and HTTP schema are made from it"""
+    reads: ClassVar[Literal["clips", "pictures"]] = "clips"
+    """which kind of data set it is trained on"""
+    answers: ClassVar[bool] = False
+    """whether the labels of what `run` gives back are its answer, to be printed"""
     metrics: ClassVar[tuple[str, ...]] = ()
     """names in `kinema.metrics.METRICS`, the first being the headline"""
     serving: ClassVar[tuple[str, ...]] = ()
@@ -157,6 +170,11 @@ class System(nn.Module):
     @property
     def inherits(self) -> tuple[str, ...]:
         """Modules that training does not begin anew: the setting `init_from` has to bring them."""
+        return ()
+
+    @property
+    def class_parts(self) -> tuple[str, ...]:
+        """Modules whose size is the number of classes: with other classes, training begins them anew."""
         return ()
 
     def players(self) -> dict[str, Player]:

@@ -9,6 +9,8 @@ from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
 from kinema.data.moving import MovingDigits
+from kinema.data.picture_checking import PictureReport, check_pictures
+from kinema.data.pictures import Pictures, open_pictures
 from kinema.data.shapes import MovingShapes
 from kinema.data.skies import Skies
 from kinema.data.sources import located, open_clips
@@ -22,17 +24,21 @@ __all__ = [
     "FolderClips",
     "MovingDigits",
     "MovingShapes",
+    "PictureReport",
+    "Pictures",
     "Problem",
     "Skies",
     "TimeLapse",
     "bundled_digits",
     "check",
+    "check_pictures",
     "cut",
     "load_digits",
     "located",
     "make",
     "meaning",
     "open_clips",
+    "open_pictures",
     "parse_caption",
     "words",
     "write_caption",

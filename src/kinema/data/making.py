@@ -1,4 +1,4 @@
-"""Write a procedural set to disk: a folder of clips with the metadata.jsonl that `open_clips` reads back."""
+"""Write a procedural set to disk: clips with the metadata.jsonl that `open_clips` reads back, or pictures."""
 
 import json
 from fractions import Fraction
@@ -7,17 +7,22 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from kinema.core.errors import DataError, UsageError
-from kinema.core.results import Video
+from kinema.core.errors import DataError, UsageError, nearest
+from kinema.core.files import disk_errors
+from kinema.core.results import Image, Video
 from kinema.data.captions import Split, Template
 from kinema.data.digits import Digits
+from kinema.data.mirrored import SHAPES, mirrored
 from kinema.data.moving import MovingDigits
+from kinema.data.picture_folder import check_memory
 from kinema.data.shapes import MovingShapes
 from kinema.data.skies import Skies
-from kinema.data.sources import DIGITS, procedural
+from kinema.data.sources import DIGITS, PROCEDURAL, procedural
 from kinema.media import save
 
 Format = Literal["npz", "gif", "mp4", "webm"]
+MIRRORED = "mirrored"
+"""the set of pictures"""
 TRAIN_SHARE = 5 / 6
 """of the clips of split "all", as in 12,000 = 10,000 + 2,000"""
 
@@ -33,17 +38,20 @@ def make(
     seed: int = 0,
     template: Template = "long",
     bank: Digits | None = None,
-    format: Format = "npz",
+    format: Format | None = None,
 ) -> None:
     """Write `n` clips of a procedural set, and what is known of them, into a new folder.
+
+    "mirrored" are pictures: png in folders of their classes, in train/ and val/, for `open_pictures`.
 
     Clips are npz unless asked otherwise: the bytes come back exactly and fast, where mp4 and webm blur the
     edges of digits; gif is exact too. Split "all" writes five sixths of training clips and the rest of
     validation, and marks them.
 
     Args:
-        name: "sbmg" or "tbmg", perhaps with ":holdout", "shapes", or "skies", perhaps with ":signed".
-        n: number of clips.
+        name: "sbmg" or "tbmg", perhaps with ":holdout", "shapes", "skies", perhaps with ":signed", or
+            "mirrored".
+        n: number of clips or pictures.
         out: a folder that does not exist yet or is empty.
         size: side of the square frames in pixels.
         frames: frames a clip; None: 16 of digits and shapes, 32 of skies.
@@ -51,21 +59,33 @@ def make(
         seed: fixes every clip.
         template: wording of the captions of digits.
         bank: other digits than the bundled ones.
-        format: npz, gif, mp4 or webm.
+        format: npz, gif, mp4 or webm; None: npz of clips. Pictures are png.
     """
-    out = Path(out)
+    out, base = Path(out), name.partition(":")[0]
+    if base not in (*PROCEDURAL, MIRRORED):
+        raise UsageError(f"no procedural set is called '{base}'; {nearest(base, (*PROCEDURAL, MIRRORED))}.")
+    if name == MIRRORED and (frames, format, template, bank) != (None, None, "long", None):
+        raise UsageError(f"frames, format, template and bank belong to clips; {MIRRORED} are pictures.")
+    format = format or "npz"
     if format not in get_args(Format):
         raise UsageError(f"clips are written as one of {', '.join(get_args(Format))}, not '{format}'.")
     if n < 1:
         raise UsageError(f"a set has at least one clip, not {n}.")
+    if split not in get_args(Split):
+        raise UsageError(f"split is one of {', '.join(get_args(Split))}, not '{split}'.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"'{out}' exists and is not an empty folder; name a new folder for the clips.")
     trained = round(TRAIN_SHARE * n)
     parts: list[tuple[Split, int]] = (
         [("train", trained), ("val", n - trained)] if split == "all" else [(split, n)]
     )
+    if name == MIRRORED:
+        with disk_errors(out):
+            for part, count in parts:
+                _write_pictures(count, size, part, seed, out / part)
+        return
     settings: dict[str, Any] = {"size": size, "seed": seed} | ({} if frames is None else {"frames": frames})
-    if name.partition(":")[0] in DIGITS:
+    if base in DIGITS:
         settings |= {"template": template, "bank": bank}
     elif template != "long" or bank is not None:
         raise UsageError(f"template and bank belong to sets of digits, not to '{name}'.")
@@ -91,3 +111,12 @@ def _write(
         save(Video(rgb, Fraction(8), provenance=origin), out / file)
         rows.append({"file_name": file, **clips.row(k), "split": clips.split})
     return rows
+
+
+def _write_pictures(n: int, size: int, split: Split, seed: int, out: Path) -> None:
+    """Save `n` mirrored shapes in folders of their classes."""
+    check_memory(n, size, 3)
+    made = mirrored(n, size, split, seed)
+    for k, (pixels, shape) in enumerate(zip(made.pixels, made.shapes, strict=True)):
+        origin = {"data": MIRRORED, "split": split, "seed": seed, "index": k}
+        save(Image(pixels, provenance=origin), out / SHAPES[shape] / f"{k:06d}.png")

@@ -8,6 +8,7 @@ from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
 from kinema.data.folder import FolderClips
 from kinema.data.moving import MovingDigits
+from kinema.data.pictures import SETS
 from kinema.data.shapes import MovingShapes
 from kinema.data.skies import Skies
 from kinema.data.timelapse import TimeLapse, is_timelapse
@@ -93,7 +94,8 @@ def located(where: str | Path) -> str:
         >>> located("sbmg:holdout")
         'sbmg:holdout'
     """
-    return str(where) if is_procedural(where) else str(Path(where).resolve())
+    named = is_procedural(where) or str(where).partition(":")[0] in SETS
+    return str(where) if named else str(Path(where).resolve())
 
 
 def procedural(name: str, **settings: Any) -> MovingDigits | MovingShapes | Skies:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.core.results import Batch, Result
 from kinema.core.system import Player
-from kinema.nn.norm import top_singular_value
+from kinema.nn.norm import Spectral, singular_values, top_singular_value
 
 
 class Health:
@@ -82,3 +82,25 @@ class Health:
         new = wrong and key not in self.said
         self.said = self.said | {key} if wrong else self.said - {key}
         return [text] if new else []
+
+
+def spectra(system: nn.Module) -> dict[str, Any]:
+    """The three largest singular values of every weight under spectral norm, before it is divided.
+
+    Returns:
+        "spectra": name of the layer -> values; and for each network "NAME spectrum/σ0", "σ1" and "σ2", the
+        largest of its layers. Nothing where no weight is under spectral norm.
+    """
+    layers: dict[str, list[float]] = {}
+    for name, weight in system.named_parameters():
+        layer, held, _ = name.partition(".parametrizations.")
+        for part in system.get_submodule(name.rpartition(".")[0]).children() if held else ():
+            if isinstance(part, Spectral):
+                values = singular_values(part.matrix(weight))
+                layers[layer] = [float(f"{value:.4g}") for value in values]
+    largest: dict[str, float] = {}
+    for layer, values in layers.items():
+        for i, value in enumerate(values):
+            key = f"{layer.partition('.')[0]} spectrum/σ{i}"
+            largest[key] = max(value, largest.get(key, 0.0))
+    return largest | ({"spectra": layers} if layers else {})

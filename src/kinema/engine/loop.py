@@ -21,7 +21,7 @@ from kinema.engine import state
 from kinema.engine.devices import bounded_memory, channels_last, choose_device, choose_precision
 from kinema.engine.distributed import World, join
 from kinema.engine.ema import Ema
-from kinema.engine.health import Health
+from kinema.engine.health import Health, spectra
 from kinema.engine.loader import Batch, Data, Loader, Order, to_device
 from kinema.engine.log import Log, environment
 from kinema.engine.step import Stepper
@@ -213,6 +213,8 @@ class Run:
             if self.world.leads:
                 for warning in self.health.weights(self.stepper.parameters):
                     self.log.note(counters.step, warning)
+                if found := spectra(self.system):
+                    self.log.append({"step": counters.step, **found})
             if type(self.system).preview is not System.preview and results.writer is not None:
                 with self.in_use():
                     self.preview()

@@ -39,13 +39,8 @@ class Stepper:
         self.micro_batch = min(share, settings.micro_batch or share)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Adam as one fused kernel: seven times faster on a CPU than tensor by tensor."""
-        return {
-            name: torch.optim.Adam(
-                self.parameters[name], p.lr, p.betas, weight_decay=p.weight_decay, fused=True
-            )
-            for name, p in self.players.items()
-        }
+        """One for each player."""
+        return {name: optimiser(self.parameters[name], player) for name, player in self.players.items()}
 
     def __call__(
         self, batch: Batch, training: Training, context: Context
@@ -131,8 +126,16 @@ class Stepper:
         return True
 
 
+def optimiser(parameters: list[torch.nn.Parameter], p: Player) -> torch.optim.Optimizer:
+    """Adam as one fused kernel, seven times faster on a CPU than tensor by tensor; or SGD with momentum."""
+    if p.momentum is not None:
+        return torch.optim.SGD(parameters, p.lr, p.momentum, weight_decay=p.weight_decay)
+    return torch.optim.Adam(parameters, p.lr, p.betas, weight_decay=p.weight_decay, fused=True)
+
+
 def learning_rate(player: Player, step: int, steps: int) -> float:
-    """Constant, then linear to zero from `decay_from` of the run on."""
+    """Constant but for its drops, then linear to zero from `decay_from` of the run on."""
+    rate = player.lr * 0.1 ** sum(step >= drop * steps for drop in player.drops)
     if player.decay_from is None or player.decay_from >= 1:
-        return player.lr
-    return player.lr * min(1.0, (1 - step / steps) / (1 - player.decay_from))
+        return rate
+    return rate * min(1.0, (1 - step / steps) / (1 - player.decay_from))

@@ -20,7 +20,8 @@ from kinema.ops.augment import DRAWS, KINDS, augment
 
 Judge = Callable[[Tensor], Tensor]
 """items (B, ...) -> logits of being real (B, ...), each item's from itself but for batch norm"""
-ABSOLUTE = ("log", "minimax", "hinge")
+EVERY = slice(None)
+ABSOLUTE = ("log", "minimax", "hinge", "softplus")
 """objectives whose logits mean something alone: real above zero, generated below"""
 COMPARED = ("relativistic", "r3gan")
 """objectives that look at pairs of a real and a generated item"""
@@ -163,16 +164,17 @@ class Game:
 
 
 def changes(
-    settings: Settings, progress: Progress, strength: Tensor | None = None
+    settings: Settings, progress: Progress, strength: Tensor | None = None, rows: slice = EVERY
 ) -> Callable[[Tensor], Tensor]:
     """One draw of how the items of a batch (B, ...) are changed before critics see them, if they are.
 
-    Items (K B, ...) are K times the batch: frames of clips, which share what their clip has drawn.
+    Items (K B, ...) are K times the batch, or the `rows` of it: frames of clips, which share what their clip
+    has drawn.
     """
     kinds = settings.augment
     if not kinds:
         return lambda items: items
-    chance = progress.rand(DRAWS)
+    chance = progress.rand(DRAWS)[rows]
     return lambda items: augment(items, chance.repeat(len(items) // len(chance), 1), kinds, strength)
 
 

@@ -1,6 +1,6 @@
-"""The blocks of GIF (GIF89a) and of PNG with its animations (PNG 3rd edition, 11.3): size, delays, words.
+"""The blocks of GIF (GIF89a), PNG with its animations (PNG 3rd edition, 11.3), and WebP: size, delays, words.
 
-Both are walked without decoding a pixel, so that a hostile canvas is refused before memory is taken, exact
+They are walked without decoding a pixel, so that a hostile canvas is refused before memory is taken, exact
 delays survive, and a note can be put into a finished file.
 """
 
@@ -127,6 +127,25 @@ def _png_fact(found: Animation, name: bytes, data: bytes) -> None:
         found.delays.append(Fraction(numerator or 1, denominator))
     elif name == b"iTXt" and data.startswith(KEYWORD + b"\0\0"):
         found.text = data.split(b"\0", 5)[-1].decode("utf-8", "replace")
+
+
+def walk_webp(path: Path, limits: Limits) -> Animation | None:
+    """Read the chunks of an animated WebP (RFC 9649, 2.7); None for a still picture."""
+    with opened(path) as file:
+        head = file.read(30)
+        if len(head) < 30 or head[12:16] != b"VP8X" or not head[20] & 2:
+            return None
+        width, height = (1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27))
+        found = Animation(width, height, has_alpha=bool(head[20] & 16))
+        while len(start := file.read(8)) == 8 and len(found.delays) <= limits.frames:
+            size = int.from_bytes(start[4:], "little")
+            if start[:4] == b"ANMF":
+                milliseconds = int.from_bytes(_take(file, 16, path)[12:15], "little")
+                # every browser shows delays of up to 10 ms as a tenth of a second
+                found.delays.append(Fraction(milliseconds if milliseconds > 10 else 100, 1000))
+                size -= 16
+            file.seek(size + size % 2, os.SEEK_CUR)
+        return found
 
 
 def png_chunk(name: bytes, data: bytes) -> bytes:

@@ -31,7 +31,7 @@ class stream:  # noqa: N801 - used like the built-in `open`
     """The frames of a clip, one at a time, uint8 (H, W, 3), in memory that does not grow with its length.
 
     Args:
-        path: mp4, mov, webm, mkv, avi, gif, apng, a picture, npz, or a folder of pictures.
+        path: mp4, mov, webm, mkv, avi, gif, apng, webp, a picture, npz, or a folder of pictures.
         limits: what is refused.
 
     Example:
@@ -129,10 +129,13 @@ def read_video(path: str | Path, limits: Limits | None = None) -> Video:
         ) from None
 
 
-def read_image(path: str | Path, limits: Limits | None = None) -> Image:
-    """One picture (png, jpg, webp, bmp, or the first frame of a gif), upright, over black."""
+def read_image(path: str | Path, limits: Limits | None = None, *, still: bool = False) -> Image:
+    """One picture (png, jpg, webp, bmp, or the first frame of an animation), upright, over black.
+
+    With `still` an animation is refused.
+    """
     path, limits = Path(path), limits or Limits()
-    pixels = read_picture(path, limits)
+    pixels = read_picture(path, limits, still)
     return Image(pixels, provenance=_note(path, limits).provenance or {})
 
 

@@ -1,4 +1,4 @@
-"""Pictures through Pillow: one picture, a GIF or APNG frame by frame, a folder of pictures."""
+"""Pictures through Pillow: one picture, a GIF, APNG or WebP frame by frame, a folder of pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from kinema.core.errors import MediaError
 from kinema.core.results import Pixels
-from kinema.media.chunks import Animation, walk_gif, walk_png
+from kinema.media.chunks import Animation, walk_gif, walk_png, walk_webp
 from kinema.media.film import Timed, over_black
 from kinema.media.limits import Info, Limits, check_size
 from kinema.media.provenance import MOST, Note, agreed_rate, simplest, unpack
@@ -29,7 +29,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 class Pictures:
-    """One picture, or the frames of a GIF or APNG, being read."""
+    """One picture, or the frames of a GIF, APNG or WebP, being read."""
 
     def __init__(self, path: Path, kind: str, limits: Limits) -> None:
         self._path = path
@@ -110,23 +110,27 @@ class Folder:
         return info.width, info.height, info.rotation, info.has_alpha
 
 
-def read_picture(path: Path, limits: Limits) -> Pixels:
-    """One picture as uint8 (H, W, 3), upright by its EXIF orientation, over black."""
+def read_picture(path: Path, limits: Limits, still: bool = False) -> Pixels:
+    """One picture as uint8 (H, W, 3), upright by its EXIF orientation, over black; `still` refuses others."""
     expected = "png, jpg, webp or bmp"
     kind = sniff(path, limits, expected)
     if kind not in STILL:
         raise MediaError(f"'{path}' is {kind}, not a picture; expected {expected}.")
     pictures = Pictures(path, kind, limits)
     try:
+        if still and pictures.info.frames != 1:
+            raise MediaError(f"'{path}' is an animation of {pictures.info.frames} frames, not one picture.")
         return next(pictures.frames())[2]
     finally:
         pictures.close()
 
 
 def walk_facts(path: Path, kind: str, limits: Limits) -> Animation | None:
-    """Size, delays and note from the blocks of a GIF or PNG; None for other formats."""
+    """Size, delays and note from the blocks of a GIF, PNG or animated WebP; None for other formats."""
     if kind == "gif":
         return walk_gif(path, limits)
+    if kind == "webp":
+        return walk_webp(path, limits)
     return walk_png(path, limits) if kind in ("png", "apng") else None
 
 

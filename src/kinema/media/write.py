@@ -130,6 +130,7 @@ def save(result: Result, path: str | Path) -> Path:
     A `Video` goes to mp4, mov, webm, gif, apng or npz, without ending to a folder of PNG pictures, and to png
     or jpg as a strip of its frames. A `Batch` goes to one file as its `sheet`, without ending to a folder of
     mp4 files with metadata.jsonl (its labels as captions), and to png or jpg as strips one below the other.
+    Of clips of one frame, which are pictures, a folder holds png files, and a png or jpg is their sheet.
     An `Image` goes to png, jpg or npz.
     """
     path = Path(path)
@@ -141,6 +142,9 @@ def save(result: Result, path: str | Path) -> Path:
             raise MediaError(f"there are no clips to write to '{path}'.")
         if not suffix:
             return _save_clips(result, path)
+        if suffix in PICTURES and all(len(clip.frames) == 1 for clip in result):
+            sheet = result.sheet()
+            return _save_image(Image(sheet.frames[0], provenance=result.provenance), path)
         if suffix in PICTURES:
             strips = np.stack([Video(frames).strip().pixels for frames in result.even()])[:, None]
             return _save_image(Image(tile(strips, 1, GAP)[0], provenance=result.provenance), path)
@@ -168,7 +172,9 @@ def check_sheet(
     """
     suffix = path.suffix.lower()
     columns, most = columns or math.ceil(math.sqrt(clips)), MOST_SIDE
-    if suffix in PICTURES:
+    if suffix in PICTURES and frames == 1:
+        most = MOST_JPEG_SIDE if suffix != ".png" else 2**31 - 1
+    elif suffix in PICTURES:
         columns, width, most = 1, frames * width, MOST_JPEG_SIDE if suffix != ".png" else 2**31 - 1
     rows = -(-clips // columns)
     wide, high = columns * (width + GAP) - GAP, rows * (height + GAP) - GAP
@@ -213,7 +219,10 @@ def _save_image(image: Image, path: Path) -> Path:
 
 
 def _save_clips(batch: Batch, path: Path) -> Path:
-    """A folder 000.mp4, 001.mp4 … with the labels in metadata.jsonl: it reads back as a data set."""
+    """A folder 000.mp4, 001.mp4 … with the labels in metadata.jsonl: it reads back as a data set.
+
+    A clip of one frame becomes 000.png.
+    """
     with writing(path):
         written = temporary(path)
         check_replaceable(path)
@@ -221,9 +230,12 @@ def _save_clips(batch: Batch, path: Path) -> Path:
             written.mkdir()
             lines = []
             for i, clip in enumerate(batch):
-                name = f"{i:03d}.mp4"
+                name = f"{i:03d}.mp4" if len(clip.frames) > 1 else f"{i:03d}.png"
                 provenance = clip.provenance or ({**batch.provenance, "item": i} if batch.provenance else {})
-                _write_clip(Video(clip.frames, clip.fps, provenance=provenance), written / name)
+                if len(clip.frames) > 1:
+                    _write_clip(Video(clip.frames, clip.fps, provenance=provenance), written / name)
+                else:
+                    _save_image(Image(clip.frames[0], provenance=provenance), written / name)
                 if i < len(batch.labels):
                     lines.append(json.dumps({"file_name": name, "text": batch.labels[i]}) + "\n")
             if lines:

@@ -3,6 +3,7 @@
 METRICS = {
     "acd": "kinema.metrics.acd:acd",
     "caption_fidelity": "kinema.metrics.measures:caption_fidelity",
+    "classification": "kinema.metrics.classification:classification",
     "fd_judge": "kinema.metrics.measures:fd_judge",
     "fd_random": "kinema.metrics.measures:fd_random",
     "fd_pixels": "kinema.metrics.measures:fd_pixels",
@@ -11,6 +12,7 @@ METRICS = {
     "fvd_cd": "kinema.metrics.fvd:fvd_cd",
     "fvd_stylegan_v": "kinema.metrics.fvd:fvd_stylegan_v",
     "nearest_training": "kinema.metrics.nearest:nearest_training",
+    "pictures": "kinema.metrics.pictures:pictures",
     "photo_motion": "kinema.metrics.photo_motion:photo_motion",
     "video_fid": "kinema.metrics.resnext:video_fid",
     "wind": "kinema.metrics.photo_motion:wind",

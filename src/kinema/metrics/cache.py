@@ -1,8 +1,7 @@
-"""Trained judges are kept in a cache folder, so that a second evaluation does not train them again.
+"""Trained judges are kept in the cache folder, so that a second evaluation does not train them again.
 
-The folder is `$KINEMA_CACHE`, else `$XDG_CACHE_HOME/kinema`, else `~/.cache/kinema`. A file's name is a hash
-of all that decides its content; a broken one is made again, and a folder that cannot be written to only costs
-time.
+A file's name is a hash of all that decides its content; a broken one is made again, and a folder that cannot
+be written to only costs time.
 """
 
 import contextlib
@@ -18,14 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from kinema.core.files import cache_folder
+
 Net = TypeVar("Net", bound=nn.Module)
-
-
-def cache_folder() -> Path:
-    """Where trained judges are kept."""
-    if own := os.environ.get("KINEMA_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kinema"
 
 
 def trained(key: dict[str, Any], empty: Callable[[], Net], fit: Callable[[], Net]) -> Net:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from kinema.core.errors import DataError, UsageError
@@ -115,6 +116,16 @@ def generated(system: Any, data: Any, n: int, seed: int, log: Log) -> Clips:
     fake = _generate(system, _captions(system, data, n), seed, log)
     _same_shape(fake, data.pixels(range(1)))
     return fake
+
+
+def untrained(system: Any, data: Any) -> Any:
+    """The same networks before any training, settled on the same clips."""
+    inner = getattr(system, "system", system)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        fresh = type(inner)(inner.config).eval()
+        fresh.settle([data.batch(range(k, k + 16)) for k in range(0, min(64, len(data)), 16)])
+    return fresh
 
 
 def frozen(clips: Clips) -> Clips:

@@ -11,13 +11,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from kinema.core.errors import UsageError
 from kinema.data.shapes import HUES, MOTIONS, SHAPES, MovingShapes
 from kinema.metrics.features import JudgeExtractor
 from kinema.metrics.frechet import frechet_distance
+from kinema.metrics.measures import untrained
 from kinema.metrics.report import Row
 
 Clips = NDArray[np.uint8]  # (N, T, H, W, C)
@@ -117,7 +117,7 @@ def moving_shapes(system: Any, data: Any, *, n: int, seed: int, log: Log) -> lis
     real = judge(data.pixels(range(m)))
     rows = {
         system.name: _scores(system, data, judge, real, m, seed),
-        "untrained": _scores(_untrained(system, data), data, judge, real, m, seed),
+        "untrained": _scores(untrained(system, data), data, judge, real, m, seed),
         "real, held out": described(judge(data.pixels(range(m, 2 * m))), real),
         "real, pairs at random": _chance(real, seed),
     }
@@ -183,16 +183,6 @@ def _chance(real: Seen, seed: int) -> dict[str, float]:
     read = {"same look": real.look, "same hue": real.look % len(HUES), "same motion": real.motion}
     equal = {name: seen == seen[other] for name, seen in read.items()}
     return {name: float(hit[other != np.arange(len(other))].mean()) for name, hit in equal.items()}
-
-
-def _untrained(system: Any, data: MovingShapes) -> Any:
-    """The same networks before any training, settled on the same clips."""
-    inner = getattr(system, "system", system)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
-        fresh = type(inner)(inner.config).eval()
-        fresh.settle([data.batch(range(k, k + 16)) for k in range(0, min(64, len(data)), 16)])
-    return fresh
 
 
 def _no_motion(clips: Clips, labels: NDArray[np.int64], chance: np.random.Generator) -> Clips:

@@ -11,7 +11,7 @@ differ from one batch. Here the forward only reads `u` and `v`; `advance_spectra
 training loop calls it once before a step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -196,6 +196,15 @@ def spectral(module: M, name: str = "weight") -> M:
     return module
 
 
+def holding(normed: bool) -> Callable[[M], M]:
+    """How the weights of layers are held: divided by their largest singular value, or as they are."""
+    return spectral if normed else _as_it_is
+
+
+def _as_it_is(module: M) -> M:
+    return module
+
+
 def spectral_layers(module: nn.Module) -> list[tuple[Spectral, Tensor]]:
     """Every spectral normalisation inside `module` with the raw weight it divides."""
     found = []
@@ -222,3 +231,19 @@ def top_singular_value(weight: Tensor, iterations: int = 8) -> float:
         u = F.normalize(matrix @ v, dim=0)
         v = F.normalize(matrix.t() @ u, dim=0)
     return float(torch.linalg.vector_norm(matrix @ v))
+
+
+@torch.no_grad()
+def singular_values(weight: Tensor, count: int = 3, iterations: int = 20) -> list[float]:
+    """The largest singular values of a weight (O, ...) as a matrix (O, rest), in falling order.
+
+    Orthogonal iteration from a fixed start: the power iteration with several vectors, which are made
+    orthogonal again each time. Values that lie close together are found to a few per cent.
+    """
+    matrix = weight.detach().float().flatten(1)
+    start = torch.randn(matrix.shape[1], count, generator=torch.Generator().manual_seed(0))
+    v = torch.linalg.qr(start[:, : min(count, *matrix.shape)].to(matrix)).Q
+    for _ in range(iterations):
+        u = torch.linalg.qr(matrix @ v).Q
+        v = torch.linalg.qr(matrix.t() @ u).Q
+    return [float(value) for value in torch.linalg.svdvals(matrix @ v)]

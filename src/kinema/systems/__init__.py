@@ -56,6 +56,24 @@ SYSTEMS = {
         does="noise → video, content and motion apart",
         layouts="kinema.systems.mocogan.convert:LAYOUTS",
     ),
+    "biggan": Room(
+        system="kinema.systems.biggan.system:BigGAN",
+        presets="kinema.systems.biggan.config:PRESETS",
+        does="class → picture, at scale",
+        bench="kinema.systems.biggan.bench:jobs",
+        layouts="kinema.systems.biggan.convert:LAYOUTS",
+    ),
+    "sagan": Room(
+        system="kinema.systems.sagan.system:SAGAN",
+        presets="kinema.systems.sagan.config:PRESETS",
+        does="class → picture, by self-attention",
+        layouts="kinema.systems.sagan.convert:LAYOUTS",
+    ),
+    "group-norm": Room(
+        system="kinema.systems.group_norm.system:GroupNorm",
+        presets="kinema.systems.group_norm.config:PRESETS",
+        does="picture → class, with any norm",
+    ),
 }
 
 

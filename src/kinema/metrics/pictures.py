@@ -1,0 +1,102 @@
+"""Pictures of classes scored by a classifier of the real ones: how near, how various, and of which class.
+
+FD-judge is the Fréchet distance of the classifier's features, and says so: FID is that distance on the
+features of another network, Inception, which no package brings.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.core.errors import UsageError
+from kinema.data.mirrored import halves
+from kinema.data.pictures import Pictures
+from kinema.metrics.frechet import frechet_by_count, frechet_distance, limit
+from kinema.metrics.kid import kid
+from kinema.metrics.measures import Log, generated, untrained
+from kinema.metrics.picture_judge import PictureJudge, Seen, picture_judge
+from kinema.metrics.prdc import prdc
+from kinema.metrics.report import Row
+
+NEIGHBOURS, SUBSET = 5, 1000
+
+
+def pictures(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row]:
+    """How near are pictures to held-out real ones, and do they show the class that was asked for?
+
+    `label right` is the share of which the judge names the class asked for; `KID` is in thousandths, where
+    there are a thousand samples; `halves agree`, of mirrored shapes, the share whose two halves are coloured
+    alike. Of a run whose critic gives logits with a zero, it is told which share of training and of held-out
+    pictures the critic calls real: where these part, it remembers. Of real pictures stand the held-out ones,
+    and those with their classes shuffled.
+    """
+    if not isinstance(data, Pictures):
+        raise UsageError(
+            "this metric reads pictures of classes: --data cifar10, digits, mirrored or a folder."
+        )
+    log("training, or reading from the cache, the judge of these pictures")
+    judge, m = picture_judge(data.where, *data.pixels([0]).shape[2::2]), min(n, len(data) // 2)
+    if m < n:
+        log(f"{len(data)} held-out pictures give two halves of {m}: {m} samples are taken, not {n}")
+    chance = np.random.default_rng(seed)
+    order = chance.permutation(len(data))  # sets may be sorted by class
+    first, second = order[:m], order[m : 2 * m]
+    real, other = judge(data.pixels(first)), data.pixels(second)
+    asked = np.arange(m) % len(data.captions)
+    made = {
+        name: generated(s, data, m, seed, log)
+        for name, s in ((system.name, system), ("untrained", untrained(system, data)))
+    }
+    rows = {
+        name: _scores(judge, pixels[..., : other.shape[-1]], asked, real) for name, pixels in made.items()
+    }
+    rows[system.name] |= _recognised(system, {"training": judge.train, "held-out": data}, m, chance)
+    rows["real, held out"] = _scores(judge, other, data.labels[second], real)
+    rows["real, classes shuffled"] = {
+        "label right": float((judge(other).label == chance.permutation(data.labels[second])).mean())
+    }
+    protocol = {"metric": "pictures", **judge.describe(), "judge_accuracy": round(judge.accuracy(data), 4)}
+    protocol |= {
+        "data": data.describe,
+        "reference": m,
+        "picture_seed": seed,
+        "ddof": 1,
+        "neighbours": NEIGHBOURS,
+    }
+    return [Row(name, numbers, m, protocol) for name, numbers in rows.items()]
+
+
+def _recognised(
+    system: Any, sets: dict[str, Pictures], n: int, chance: np.random.Generator
+) -> dict[str, float]:
+    """Share of pictures of each set that the critic calls real; nothing where the weights have no critic."""
+    inner = getattr(system, "system", system)
+    if getattr(system, "about", {}).get("modules") is not None or not hasattr(inner, "recognised"):
+        return {}
+    found = {}
+    for name, of in sets.items():
+        some = np.array_split(chance.permutation(len(of))[:n], max(1, n // 64))
+        parts = [(inner.recognised(of.batch(rows)), len(rows)) for rows in some]
+        if parts[0][0] is not None:
+            found[f"critic accepts {name}"] = sum(share * k for share, k in parts) / sum(k for _, k in parts)
+    return found
+
+
+def _scores(
+    judge: PictureJudge, pixels: NDArray[np.uint8], asked: NDArray[np.int64], real: Seen
+) -> dict[str, float]:
+    """The numbers of one row."""
+    seen = judge(pixels)
+    found = {"FD-judge": frechet_distance(real.features, seen.features)}
+    if len(pixels) >= 10:
+        found["FD-judge at infinity"] = limit(frechet_by_count(real.features, seen.features))
+    if len(pixels) >= SUBSET:
+        found["KID"] = 1000 * kid(real.features, seen.features, size=SUBSET)[0]
+    found["label right"] = float((seen.label == asked).mean())
+    if judge.train.where.partition(":")[0] == "mirrored":
+        hues = halves(pixels[:, 0])
+        found["halves agree"] = float(((hues[:, 0] == hues[:, 1]) & (hues[:, 0] >= 0)).mean())
+    if len(pixels) > NEIGHBOURS:
+        found |= prdc(real.features, seen.features, NEIGHBOURS)
+    return found

@@ -1,0 +1,1 @@
+"""BigGAN and BigGAN-deep: a class and noise become a picture, at scale."""

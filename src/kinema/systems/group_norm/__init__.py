@@ -1,0 +1,1 @@
+"""Group normalization: classifiers with any norm, to see what the size of a batch does to each."""

@@ -1,0 +1,1 @@
+"""SAGAN: a class and noise become a picture, by convolutions and self-attention."""

@@ -1,0 +1,1 @@
+"""What several rooms share, and no other part of the project needs."""
