@@ -133,7 +133,10 @@ def small() -> Preset[Config]:
 
 
 def r3gan() -> Preset[Config]:
-    """`small` with the R3GAN objective and networks without norm; no result yet."""
+    """`small` with the R3GAN objective and networks without norm.
+
+    On 500 moving shapes, in six process minutes, it stayed behind the logarithmic loss in two seeds of two.
+    """
     config = replace(_GOOD, loss="r3gan", gamma=(20.0, 2.0), norm="none", r1=0.0, lr=2e-4, betas=(0.0, 0.99))
     return Preset(config, RunSettings(steps=2000, batch=16), "shapes")
 
