@@ -1,8 +1,9 @@
 """Does attention make the halves of mirrored shapes agree? Beside a residual block as large, and nothing.
 
-    python benchmarks/sagan_attention.py --out runs/attention [--steps 4000] [--seeds 0 1 2] [--only attention …]
+    python benchmarks/sagan_attention.py --out runs/attention [--steps 4000] [--seeds 0 1 2] [--only none …]
 
-Each row is the preset `small` of SAGAN for as many steps. A run with scores is scored anew, not trained again.
+Each row is the preset `small` of SAGAN for as many steps. A run with scores is scored anew, not trained
+again.
 """
 
 import argparse
