@@ -64,7 +64,7 @@ class Painter:
 def test_codes_that_keep_things_apart_are_told_from_others(
     faithful: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kinema.metrics.shapes._untrained", lambda system, data: Black())
+    monkeypatch.setattr("kinema.metrics.shapes.untrained", lambda system, data: Black())
     rows = moving_shapes(Painter(faithful), DATA, n=100, seed=0, log=str)
     found: dict[str, Any] = {row.name: row.metrics for row in rows}
     made, real = found["painter"], found["real, held out"]

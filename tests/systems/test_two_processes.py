@@ -59,8 +59,10 @@ def test_two_processes_meet_the_same_losses_and_gradients(
     runs = train(system, ["log_every_steps=1", *options], tmp_path)
     logs = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in runs]
     for one, two in zip(*logs, strict=True):
-        numbers = [key for key in one if "/" in key]
-        assert numbers == [key for key in two if "/" in key]
+        numbers = [key for key in one if "/" in key and "spectrum/" not in key]
+        if not numbers:
+            continue  # a line of singular values
+        assert numbers == [key for key in two if "/" in key and "spectrum/" not in key]
         assert len({key for key in numbers if not key.endswith("/r1")}) == terms
         assert [two[key] for key in numbers] == pytest.approx([one[key] for key in numbers], rel=1e-3)
     one, two = (load_file(run / "weights.safetensors") for run in runs)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.core.errors import UsageError
-from kinema.data.mirrored import halves
+from kinema.data.mirrored import HUES, halves
 from kinema.data.pictures import Pictures
 from kinema.metrics.frechet import frechet_by_count, frechet_distance, limit
 from kinema.metrics.kid import kid
@@ -18,6 +18,7 @@ from kinema.metrics.measures import Log, generated, untrained
 from kinema.metrics.picture_judge import PictureJudge, Seen, picture_judge
 from kinema.metrics.prdc import prdc
 from kinema.metrics.report import Row
+from kinema.metrics.shapes import variety
 
 NEIGHBOURS, SUBSET = 5, 1000
 
@@ -27,9 +28,10 @@ def pictures(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row
 
     `label right` is the share of which the judge names the class asked for; `KID` is in thousandths, where
     there are a thousand samples; `halves agree`, of mirrored shapes, the share whose two halves are coloured
-    alike. Of a run whose critic gives logits with a zero, it is told which share of training and of held-out
-    pictures the critic calls real: where these part, it remembers. Of real pictures stand the held-out ones,
-    and those with their classes shuffled.
+    alike, and `hues` the entropy of their hues, relative to that of eight in turn. Of a run whose critic gives
+    logits with a zero, it is told which share of training and of held-out pictures the critic calls real:
+    where these part, it remembers. Of real pictures stand the held-out ones, and those with their classes
+    shuffled.
     """
     if not isinstance(data, Pictures):
         raise UsageError(
@@ -97,6 +99,7 @@ def _scores(
     if judge.train.where.partition(":")[0] == "mirrored":
         hues = halves(pixels[:, 0])
         found["halves agree"] = float(((hues[:, 0] == hues[:, 1]) & (hues[:, 0] >= 0)).mean())
+        found["hues"] = variety(hues[hues >= 0], len(HUES))
     if len(pixels) > NEIGHBOURS:
         found |= prdc(real.features, seen.features, NEIGHBOURS)
     return found
