@@ -28,10 +28,10 @@ def pictures(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row
 
     `label right` is the share of which the judge names the class asked for; `KID` is in thousandths, where
     there are a thousand samples; `halves agree`, of mirrored shapes, the share whose two halves are coloured
-    alike, and `hues` the entropy of their hues, relative to that of eight in turn. Of a run whose critic gives
-    logits with a zero, it is told which share of training and of held-out pictures the critic calls real:
-    where these part, it remembers. Of real pictures stand the held-out ones, and those with their classes
-    shuffled.
+    alike, and `hues` the entropy of their hues, relative to that of eight in turn. Of a run whose critic
+    gives logits with a zero, it is told which share of training and of held-out pictures the critic calls
+    real: where these part, it remembers. Of real pictures stand the held-out ones, and those with their
+    classes shuffled.
     """
     if not isinstance(data, Pictures):
         raise UsageError(
