@@ -35,6 +35,9 @@ def test_made_pictures_pass_the_check_are_packed_and_train(kinema) -> None:
     said = kinema("data", "check", "new/set.npz", "--for", "sagan", *TINY)
     assert said.code == 0
     assert "new/set.npz: ready for sagan, preset tiny\n  120 usable pictures of 10 classes" in said.out
+    said = kinema("data", "check", "set", "--for", "group-norm", *TINY, "--set", "channels=3")
+    assert said.code == 0, said.err
+    assert "set: ready for group-norm, preset tiny channels=3" in said.out
     said = train(kinema, "new/set.npz")
     assert said.code == 0
     assert "2 steps, 16 pictures" in said.out

@@ -96,7 +96,7 @@ def check_pictures(flags: Any, config: Any) -> int:
     from kinema.data import check_pictures as examine
 
     shape = {"size": config.size, "channels": config.channels}
-    report = examine(flags.folder, **shape, conditional=config.conditional)
+    report = examine(flags.folder, **shape, conditional=getattr(config, "conditional", True))
     if report.ok:
         build(flags.system, config, list(report.classes))
     facts = {"folder": str(flags.folder), "for": flags.system, "preset": flags.preset}

@@ -153,7 +153,7 @@ def _on_classes(classes: dict[str, dict[str, int]], conditional: bool) -> Iterat
     if few and conditional:
         yield (
             f"{len(few)} classes have fewer than {FEW_PICTURES} pictures to train on ({_some(few)}) and "
-            "will be learned by heart; add some, or --set augment=translation,cutout."
+            "will be learned by heart; add some, or change them at random while training, if the system can."
         )
     if conditional and counts and max(counts.values()) > UNBALANCED * min(counts.values()):
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
