@@ -114,6 +114,9 @@ def test_a_name_is_taken_apart() -> None:
         ("none:eps=1", "norm 'none:eps=1': 'none' has no settings, not 'eps'"),
         ("gn:groups=many", "norm 'gn:groups=many': groups is a number, not 'many'"),
         ("gn:groups=0", "norm 'gn:groups=0': groups is more than 0, not 0"),
+        ("bn:eps=nan", "norm 'bn:eps=nan': eps is more than 0, not nan"),
+        ("gn:eps=inf", "norm 'gn:eps=inf': eps is more than 0, not inf"),
+        ("bn:momentum=2", "norm 'bn:momentum=2': momentum is more than 0 and at most 1, not 2"),
         ("bn:", "norm 'bn:': 'bn' has eps, momentum, not ''"),
     ],
 )

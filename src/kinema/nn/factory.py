@@ -5,6 +5,7 @@ channels do not depend on the batch.
 """
 
 import logging
+import math
 from typing import Any
 
 from torch import nn
@@ -82,6 +83,8 @@ def parsed(spec: str) -> tuple[str, dict[str, Any]]:
             settings[key] = SETTINGS[kind][key](value)
         except ValueError:
             raise UsageError(f"norm '{spec}': {key} is a number, not '{value}'.") from None
-        if settings[key] <= 0:
-            raise UsageError(f"norm '{spec}': {key} is more than 0, not {value}.")
+        most = 1 if key == "momentum" else math.inf
+        if not 0 < settings[key] <= most or settings[key] == math.inf:
+            bound = " and at most 1" if key == "momentum" else ""
+            raise UsageError(f"norm '{spec}': {key} is more than 0{bound}, not {value}.")
     return kind, settings
