@@ -58,6 +58,7 @@ def test_two_processes_meet_the_same_losses_and_gradients(
     """Not the same weights: norms leave many gradients near zero, where Adam follows the rounding."""
     runs = train(system, ["log_every_steps=1", *options], tmp_path)
     logs = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in runs]
+    compared = 0
     for one, two in zip(*logs, strict=True):
         numbers = [key for key in one if "/" in key and "spectrum/" not in key]
         if not numbers:
@@ -65,6 +66,8 @@ def test_two_processes_meet_the_same_losses_and_gradients(
         assert numbers == [key for key in two if "/" in key and "spectrum/" not in key]
         assert len({key for key in numbers if not key.endswith("/r1")}) == terms
         assert [two[key] for key in numbers] == pytest.approx([one[key] for key in numbers], rel=1e-3)
+        compared += 1
+    assert compared == 2
     one, two = (load_file(run / "weights.safetensors") for run in runs)
     settled = next(key for key in one if key.startswith("generator") and key.endswith("running_var"))
     torch.testing.assert_close(one[settled], two[settled], rtol=1e-2, atol=1e-3)
