@@ -1,4 +1,4 @@
-"""Train the judge of CIFAR-10 that comes with the package, and say how often it is right.
+"""Train a judge of CIFAR-10 for most of an hour on a core, and say how often it is right.
 
 python benchmarks/cifar10_judge.py --out src/kinema/metrics/cifar10_judge.safetensors
 """

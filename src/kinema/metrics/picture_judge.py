@@ -1,8 +1,9 @@
 """A classifier of the real pictures, whose features carry distances and whose answers say what is shown.
 
-A residual network (`kinema.nn.resnet`) that learns from training pictures, shifted and mirrored by chance.
-That for CIFAR-10 comes with the package (it takes most of an hour on a core); others are trained where they
-are needed, in minutes, and kept in the cache.
+A residual network (`kinema.nn.resnet`) that learns from training pictures, shifted and mirrored by chance,
+where it is needed, in minutes, and is kept in the cache. CIFAR-10 deserves a longer training:
+`benchmarks/cifar10_judge.py` writes such a judge beside this file, and it is then read from there. None comes
+with the package yet.
 """
 
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class PictureJudge:
     """Reads pictures of one set."""
 
     def __init__(self, where: str, size: int, channels: int) -> None:
-        """Train it, or read it from the package or the cache."""
+        """Train it, or read it from the file beside this one or from the cache."""
         self.train = open_pictures(where, size=size, channels=channels, split="train")
         self.mirrored = where.partition(":")[0] not in UNMIRRORED
         if (size, channels) == (32, 3) and where == "cifar10" and BUNDLED.exists():
