@@ -11,6 +11,10 @@ from kinema.core.results import Batch, Result
 from kinema.core.system import Player
 from kinema.nn.norm import Spectral, singular_values, top_singular_value
 
+WELL, GONE, DULL = 0.5, 0.25, 0.1
+"""variety of previews, as a share of that of real items: from which on a run is well, under which one that was
+well has collapsed, and under which one that never was is warned of"""
+
 
 class Health:
     """Remembers what it takes to see that something goes wrong; says it once until it is well again."""
@@ -22,6 +26,9 @@ class Health:
         self.zero_lines = dict.fromkeys(self.players, 0)
         self.first_sigma: dict[str, list[float]] = {}
         self.previews = 0
+        self.well = self.collapsed = False
+        """what the newest preview said: as varied as real items; no longer so"""
+        self.was_well = False
         self.said: set[str] = set()
 
     def losses(self, means: Mapping[str, float]) -> list[str]:
@@ -40,7 +47,8 @@ class Health:
         return found
 
     def preview(self, result: Result, batch: Mapping[str, Any]) -> list[str]:
-        """Clips that differ far less from each other than real ones do, from the third preview on."""
+        """Items that differ far less from each other than real ones do, from the third preview on."""
+        self.well = self.collapsed = False
         if self.asleep:
             return []
         self.previews += 1
@@ -54,9 +62,12 @@ class Health:
         expected = 0.05 if real is None else float(real.float().std(0, unbiased=False).mean())
         text = (
             f"collapse: the previews differ by {made:.3f} from each other, real items by {expected:.3f}. "
-            "Try a gradient penalty, a lower learning rate for the critic, or an earlier state."
+            "Try a gradient penalty, or a lower learning rate for the critic."
         )
-        return self._once("collapse", self.previews > 2 and made < 0.1 * expected, text)
+        self.well = made >= WELL * expected
+        self.was_well |= self.well
+        self.collapsed = self.was_well and made < GONE * expected
+        return self._once("collapse", self.collapsed or (self.previews > 2 and made < DULL * expected), text)
 
     def weights(self, parameters: Mapping[str, list[torch.nn.Parameter]]) -> list[str]:
         """A player whose largest singular value has grown tenfold since the run was begun or resumed."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,7 @@ class Run:
         order = Order(len(data), settings.batch, settings.seed)
         self.loader = Loader(data, order, self.stepper.rows, self.training.counters.step, settings.steps)
         self.health = Health(players)
+        self.health.was_well = (folder / state.HEALTHY).exists()
         self.shown: Batch | None = None
 
     def _begin(self) -> None:
@@ -152,8 +153,11 @@ class Run:
             if counters.bad >= PATIENCE:
                 self.roll_back()
                 continue
-            told, late = self.votes(bool(signals), time.monotonic() >= deadline)
             self.report()
+            told, late, gone = self.votes(bool(signals), time.monotonic() >= deadline, self.health.collapsed)
+            if gone:
+                self.undo_collapse(on_save)
+                continue
             last = counters.step == settings.steps
             saved = told or late or last or (good and counters.step % settings.save_every_steps == 0)
             if saved:
@@ -177,13 +181,16 @@ class Run:
             )
         return not broken
 
-    def votes(self, told: bool, late: bool) -> tuple[bool, bool]:
-        """Whether any process was told to stop or is late: all must end after the same step."""
-        sums = self.world.sum(torch.tensor([told, late], dtype=torch.float32, device=self.device))
-        return bool(sums[0] > 0), bool(sums[1] > 0)
+    def votes(self, *mine: bool) -> list[bool]:
+        """Whether any process says yes, to each: was told to stop, is late, saw a collapse.
+
+        All must do the same after the same step.
+        """
+        sums = self.world.sum(torch.tensor(mine, dtype=torch.float32, device=self.device))
+        return [bool(said > 0) for said in sums]
 
     def roll_back(self) -> None:
-        """Return to the last good state with half the learning rate; the second time, give up."""
+        """Return from NaN or Inf to the last good state; the second time, give up."""
         counters = self.training.counters
         if counters.rollbacks:
             met = f"Training met NaN or Inf again at step {counters.step}, after going back once"
@@ -191,15 +198,42 @@ class Run:
             raise Diverged(
                 f"{met}; {kept}. Try a lower learning rate, precision=fp32, or look for broken data."
             )
-        scale = counters.lr_scale / 2
         if not state.resume(self.training, self.folder, self.log.say, settled=True):
             state.resume(self.training, self.folder, self.log.say)
-        counters = self.training.counters
-        counters.lr_scale, counters.rollbacks, counters.bad = scale, 1, 0
-        self.loader.seek(counters.step)
-        self.log.rewind(counters.step)
-        goes_on = f"back to step {counters.step}, learning rates times {scale:g}"
-        self.log.note(counters.step, f"{PATIENCE} steps in a row were not finite: {goes_on}")
+        self.go_on_slower(counters, f"{PATIENCE} steps in a row were not finite")
+        self.training.counters.rollbacks, self.training.counters.bad = 1, 0
+
+    def undo_collapse(self, on_save: Callable[[Path], None] | None) -> None:
+        """Return to the last state whose previews were as varied as real items; the second time, end there.
+
+        Brock et al. (arXiv:1809.11096, section 4.2) find that training collapses in the end, and take weights
+        from before.
+        """
+        before = self.training.counters
+        self.training.restore(self.folder / state.HEALTHY)
+        if before.collapses:
+            self.training.counters = replace(before, step=self.training.counters.step)
+            self.log.rewind(before.step)
+            self.save(on_save)
+            raise Diverged(
+                f"Training collapsed again after step {before.step}; {self.folder} holds the state and the "
+                f"weights of step {self.training.counters.step}, which was well. Use them, or try a gradient "
+                "penalty or augmentation."
+            )
+        self.go_on_slower(before, f"training collapsed before step {before.step}")
+        self.training.counters.collapses = 1
+        self.health.collapsed = False
+        if self.world.leads:  # the newest file must not be one that has collapsed
+            state.save(self.training, self.folder, self.identity)
+        self.world.barrier()
+
+    def go_on_slower(self, before: state.Counters, why: str) -> None:
+        """From a restored state with half the learning rate that there was."""
+        now, scale = self.training.counters, before.lr_scale / 2
+        now.lr_scale, now.rollbacks, now.collapses = scale, before.rollbacks, before.collapses
+        self.loader.seek(now.step)
+        self.log.rewind(now.step)
+        self.log.note(now.step, f"{why}: back to step {now.step}, learning rates times {scale:g}")
 
     def report(self) -> None:
         """Lines, previews and warnings, each in its own rhythm."""
@@ -238,6 +272,8 @@ class Run:
             self.log.say(f"no preview: {error}")
         for warning in self.health.preview(result, self.shown):
             self.log.note(step, warning)
+        if self.health.well:
+            state.keep_healthy(self.folder)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -4,6 +4,7 @@
     weights.safetensors          for use: averaged weights where a player keeps an average
     state.safetensors            everything that the next step depends on
     state.previous.safetensors   the one before
+    state.healthy.safetensors    the last one before a preview that was as varied as real items are
     metrics.jsonl  environment.json  previews/  README.md
     .lock                        held while a training is at work here
 
@@ -13,6 +14,8 @@ stopped.
 """
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +31,7 @@ from kinema.core.files import disk_errors, write_atomically, write_text
 from kinema.engine.ema import Ema
 
 STATE, PREVIOUS, WEIGHTS = "state.safetensors", "state.previous.safetensors", "weights.safetensors"
+HEALTHY = "state.healthy.safetensors"
 LOCK = ".lock"
 README = """# A training run of {system}
 
@@ -52,6 +56,9 @@ class Counters:
     lr_scale: float = 1.0
     """halved by a rollback"""
     rollbacks: int = 0
+    """because of NaN or Inf"""
+    collapses: int = 0
+    """that were undone"""
 
 
 @dataclass
@@ -143,6 +150,18 @@ def resume(training: Training, folder: Path, say: Callable[[str], None], settled
     return False
 
 
+def keep_healthy(folder: Path) -> None:
+    """Keep the newest state, which is of now or before, under a name that is not overwritten by the next."""
+    kept = folder / f"{HEALTHY}.tmp"
+    kept.unlink(missing_ok=True)
+    with disk_errors(folder):
+        try:
+            os.link(folder / STATE, kept)  # no second copy on the disk
+        except OSError:
+            shutil.copyfile(folder / STATE, kept)
+        kept.replace(folder / HEALTHY)
+
+
 def claim(folder: Path, identity: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
     """Refuse a folder that holds something else: another run, or no run at all.
 
@@ -195,7 +214,7 @@ def _ours(path: Path) -> bool:
         "report.html",
         "tensorboard",
     )
-    return path.name in (*names, WEIGHTS, LOCK) or path.suffix == ".tmp"
+    return path.name in (*names, WEIGHTS, LOCK, HEALTHY) or path.suffix == ".tmp"
 
 
 def _difference(key: str, there: Any, here: Any) -> str:
