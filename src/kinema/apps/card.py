@@ -10,7 +10,7 @@ ORIGIN = ("command", "init_from", "commit", "machine", "steps", "minutes", "scor
 """keys of config.json that say how the weights came to be"""
 CARD = """# {name}
 
-Weights of {system} for kinema {version}. They make synthetic clips, and every file made with them says so.
+Weights of {system} for kinema {version}. What they make is synthetic, and every file made with them says so.
 
 | | |
 | --- | --- |

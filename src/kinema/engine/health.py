@@ -12,8 +12,8 @@ from kinema.core.system import Player
 from kinema.nn.norm import Spectral, singular_values, top_singular_value
 
 WELL, GONE, DULL = 0.5, 0.25, 0.1
-"""variety of previews, as a share of that of real items: from which on a run is well, under which one that was
-well has collapsed, and under which one that never was is warned of"""
+"""variety of previews, as a share of that of real items: from which on a run is well, under which one that
+was well has collapsed, and under which one that never was is warned of"""
 
 
 class Health:
