@@ -36,7 +36,7 @@ def first(trained: Path, tmp_path: Path) -> Path:
 def test_tensors_of_the_same_name_are_taken_and_others_left(first: Path) -> None:
     edit(first, **{"colour.bias": None, "other.weight": torch.ones(2)})
     system, untouched = fresh(), fresh()
-    record = begin_with(system, str(first))
+    record = begin_with(system, str(first)).record
     given = load_file(first / "weights.safetensors")
     assert torch.equal(system.painter.to_pixels.weight, given["painter.to_pixels.weight"])
     assert torch.equal(system.colour.bias, untouched.colour.bias)

@@ -197,11 +197,23 @@ def test_other_classes_begin_with_everything_but_their_tables(kinema, tmp_path: 
         for i in range(12):
             pixels = np.random.default_rng(i).integers(0, 256, (32, 32, 3), np.uint8)
             Image(pixels).save(folder / f"{i}.png")
-    said = kinema("train", "biggan", *shape, "--data", "three", "--set", "init_from=ten", "--out", "own")
+    begin = ("--data", "three", "--set", "init_from=ten", "keep_optimiser=true")
+    said = kinema("train", "biggan", *shape, *begin, "--out", "own")
     assert said.code == 0, said.err
     assert "it has other classes, so 2 tables of classes begin anew" in said.err
+    first, then = (load_file(tmp_path / run / "state.safetensors") for run in ("ten", "own"))
+    steps = {k: int(v) for k, v in then.items() if k.startswith("optimiser/") and k.endswith("/step")}
+    fresh = [k.removesuffix("/step") for k, taken in steps.items() if taken == 2]  # two steps, none before
+    assert set(steps.values()) == {2, 4}
+    assert len(fresh) == 2
+    assert all(first[f"{k}/exp_avg"].shape != then[f"{k}/exp_avg"].shape for k in fresh)
     system = package.load(tmp_path / "own").system
     assert system.config.classes == ("disc", "moon", "ring")
     said = kinema("train", "biggan", *shape, "--set", "init_from=ten", "width=8", "--out", "wide")
     assert said.code != 0
     assert "of shape" in said.err
+    (tmp_path / "ten" / "state.safetensors").unlink()
+    said = kinema("train", "biggan", *shape, *begin, "--out", "late")
+    assert "keep_optimiser needs a run folder with its state.safetensors" in said.err
+    said = kinema("train", "biggan", *shape, "--set", "keep_optimiser=true", "--out", "late")
+    assert "keep_optimiser goes with init_from=RUN" in said.err

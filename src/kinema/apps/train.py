@@ -164,17 +164,23 @@ def carry_out(
     import torch
 
     from kinema.engine import train
+    from kinema.engine.state import STATE
 
     torch.manual_seed(settings.seed)
     system = kind(config)
-    about = {**about, "init_from": begin(system, settings.init_from, out)}
+    begun = begin(system, settings, out)
+    kept = read_json(out / "config.json").get("init_from")
+    about = {**about, "init_from": kept if begun is None else begun.record}
+    averages = None
+    if begun is not None and settings.keep_optimiser:
+        averages = begun.folder / STATE, begun.names
     advise(system, settings)
 
     def on_save(folder: Path) -> None:
         for write in (write_report, *views):
             write(folder)
 
-    return train(system, data, settings, out, on_save=on_save, write_config=about)
+    return train(system, data, settings, out, on_save=on_save, write_config=about, averages=averages)
 
 
 def advise(system: Any, settings: RunSettings) -> None:
@@ -189,14 +195,19 @@ def advise(system: Any, settings: RunSettings) -> None:
         say.remark(f"warning: {warning}")
 
 
-def begin(system: Any, init_from: str | None, out: Path) -> dict[str, Any] | None:
-    """Fill in what a run begins with and say what that is; a run that has begun keeps its record."""
+def begin(system: Any, settings: RunSettings, out: Path) -> weights.Begun | None:
+    """Fill in what a run begins with and say what that is; None where it has begun, or has nothing."""
     from kinema.engine.state import STATE
 
     if (out / STATE).exists():
-        return read_json(out / "config.json").get("init_from")
-    if init_from is not None:
-        return weights.begin_with(system, init_from)
+        return None
+    if settings.init_from is not None:
+        begun = weights.begin_with(system, settings.init_from)
+        if settings.keep_optimiser and not (begun.folder / STATE).exists():
+            raise UsageError(f"keep_optimiser needs a run folder with its {STATE}; {begun.folder} has none.")
+        return begun
+    if settings.keep_optimiser:
+        raise UsageError("keep_optimiser goes with init_from=RUN, the run whose optimisers are meant.")
     if system.inherits:
         raise UsageError(
             f"{system.inherits[0]} has to be trained already: add --set init_from=RUN, the run that did so."

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import kinema
 from kinema.apps import say
@@ -165,14 +165,20 @@ def fill(system: Any, folder: Path, about: dict[str, Any]) -> None:
             wanted[key].copy_(value)
 
 
-def begin_with(system: Any, what: str) -> dict[str, Any]:
+class Begun(NamedTuple):
+    """What a run takes from other weights."""
+
+    record: dict[str, Any]
+    """for config.json: the weights, their hash, the command that made them, and how many were taken"""
+    folder: Path
+    names: set[str]
+    """of the tensors"""
+
+
+def begin_with(system: Any, what: str) -> Begun:
     """Copy into a system about to be trained every tensor of other weights that has a name of its own.
 
     What only training needs, such as a critic, is taken if it is built alike: half of one is worth nothing.
-
-    Returns:
-        What config.json records: the weights, their hash, the command that made them, and how many tensors
-        came from them.
     """
     import torch
 
@@ -202,8 +208,8 @@ def begin_with(system: Any, what: str) -> dict[str, Any]:
     with torch.no_grad():
         for key in common:
             wanted[key].copy_(given[key])
-    record = {"weights": shown, "sha256": hash_of(folder), "command": command_of(folder)}
-    return {**record, "tensors": len(common)}
+    made = {"weights": shown, "sha256": hash_of(folder), "command": command_of(folder)}
+    return Begun({**made, "tensors": len(common)}, folder, set(common))
 
 
 def differences(given: dict[str, Any], wanted: dict[str, Any], modules: list[str] | None) -> list[str]:

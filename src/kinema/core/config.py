@@ -30,6 +30,8 @@ class RunSettings:
     """fixes initial weights, data order and noise"""
     init_from: str | None = None
     """weights to begin with, a run folder or a bundled name: what has the same name is taken from there"""
+    keep_optimiser: bool = False
+    """with init_from=RUN: go on with its optimisers' averages of gradients, for every tensor that is taken"""
     save_every_steps: int = 250
     """steps between saved states"""
     preview_every_steps: int = 250

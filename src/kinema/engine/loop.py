@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +55,7 @@ def train(
     *,
     on_save: Callable[[Path], None] | None = None,
     write_config: dict[str, Any] | None = None,
+    averages: tuple[Path, Set[str]] | None = None,
 ) -> Outcome:
     """Train `system` on `data` until `settings.steps`; goes on by itself where `folder` holds a state.
 
@@ -65,6 +66,8 @@ def train(
         folder: the run folder; all processes must see it.
         on_save: called with the folder after each saved state, for reports.
         write_config: what config.json holds: system, version, config, data and more; the settings are added.
+        averages: a state file, and the names of parameters: what its optimisers remember of these is taken by
+            a run that begins.
 
     Returns:
         Where the run stands. A signal raises `Stopped` instead, after saving.
@@ -78,7 +81,7 @@ def train(
         check(system, settings, data, world)
         stack.enter_context(bounded_memory(choose_device(settings.device, world)))
         signals = stack.enter_context(caught_signals())
-        run = Run(system, data, settings, Path(folder), world, write_config or {}, stack)
+        run = Run(system, data, settings, Path(folder), world, write_config or {}, averages, stack)
         stack.callback(run.close)
         return run.go(signals, on_save)
 
@@ -94,6 +97,7 @@ class Run:
         folder: Path,
         world: World,
         about: dict[str, Any],
+        averages: tuple[Path, Set[str]] | None,
         held: ExitStack,
     ) -> None:
         self.system, self.data, self.settings, self.folder, self.world = system, data, settings, folder, world
@@ -119,14 +123,14 @@ class Run:
             state.prepare(folder, about, environment(self.device, world.size))
         world.barrier()
         self.log = Log(folder, settings.steps, silent=not world.leads)
-        self._begin()
+        self._begin(averages)
         order = Order(len(data), settings.batch, settings.seed)
         self.loader = Loader(data, order, self.stepper.rows, self.training.counters.step, settings.steps)
         self.health = Health(players)
         self.health.was_well = (folder / state.HEALTHY).exists()
         self.shown: Batch | None = None
 
-    def _begin(self) -> None:
+    def _begin(self, averages: tuple[Path, Set[str]] | None) -> None:
         """Restore the state in the folder, or write the first one."""
         found = state.resume(self.training, self.folder, self.log.say)
         self.world.barrier()
@@ -135,6 +139,8 @@ class Run:
             self.log.say(f"{self.folder}: going on after step {step}")
         else:
             advance_spectral(self.system, iterations=15)
+            if averages is not None:
+                self.training.take_averages(*averages)
             if self.world.leads:
                 state.save(self.training, self.folder, self.identity)
         self.world.barrier()

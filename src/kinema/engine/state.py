@@ -16,7 +16,7 @@ stopped.
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,14 @@ class Training:
         out |= {f"ema/{k}": v for k, v in self.ema.values.items()}
         return out | dict(self._optimiser_tensors())
 
+    def names(self) -> dict[str, list[str]]:
+        """Player -> names of its parameters in the system, in the order of its optimiser."""
+        known = {id(p): name for name, p in self.system.named_parameters()}
+        return {
+            player: [known[id(p)] for p in optimiser.param_groups[0]["params"]]
+            for player, optimiser in self.optimisers.items()
+        }
+
     def _optimiser_tensors(self) -> Iterator[tuple[str, Tensor]]:
         for player, optimiser in self.optimisers.items():
             for i, parameter in enumerate(optimiser.param_groups[0]["params"]):
@@ -93,10 +101,29 @@ class Training:
         for player, optimiser in self.optimisers.items():
             optimiser.state.clear()
             for i, parameter in enumerate(optimiser.param_groups[0]["params"]):
-                prefix = f"optimiser/{player}/{i}/"
-                slot = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-                if slot:
-                    optimiser.state[parameter] = {k: _like(parameter, v) for k, v in slot.items()}
+                _fill_slot(optimiser, parameter, tensors, f"optimiser/{player}/{i}/")
+
+    def take_averages(self, path: Path, wanted: Set[str]) -> None:
+        """What the optimisers of another run's state file remember of the parameters `wanted`, by name."""
+        tensors, text = read(path)
+        if "parameters" not in text:
+            raise WeightsError(f"{path} is of a version that did not name what its optimisers remember.")
+        there = json.loads(text["parameters"])
+        for player, names in self.names().items():
+            place = {name: i for i, name in enumerate(there.get(player, ()))}
+            for name, parameter in zip(names, self.optimisers[player].param_groups[0]["params"], strict=True):
+                if name in place and name in wanted:
+                    prefix = f"optimiser/{player}/{place[name]}/"
+                    _fill_slot(self.optimisers[player], parameter, tensors, prefix)
+
+
+def _fill_slot(
+    optimiser: torch.optim.Optimizer, parameter: Tensor, tensors: dict[str, Tensor], prefix: str
+) -> None:
+    """Give an optimiser what a state file has of a parameter."""
+    slot = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    if slot:
+        optimiser.state[parameter] = {k: _like(parameter, v) for k, v in slot.items()}
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
@@ -117,7 +144,11 @@ def save(
     counters = json.dumps(asdict(training.counters))
     if weights is not None:
         write_tensors(folder / WEIGHTS, weights, {"step": str(training.counters.step)})
-    text = {"counters": counters, "identity": json.dumps(identity)}
+    text = {
+        "counters": counters,
+        "identity": json.dumps(identity),
+        "parameters": json.dumps(training.names()),
+    }
     write_tensors(folder / STATE, training.tensors(), text, keep=folder / PREVIOUS)
 
 
