@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kinema.nn.conditional import Table
-from kinema.nn.factory import make_norm
 from kinema.nn.norm import holding
 from kinema.nn.projection import projected
 from kinema.nn.residual import UP, Held, Norm, doubled, halved, stages
 from kinema.systems.biggan.config import Config
 from kinema.systems.biggan.networks import attention, block_norm, shared_table
+from kinema.systems.shared.networks import to_picture
 
 DEEP_DOWN = {
     32: (4, 4, 4, 4),
@@ -48,10 +48,9 @@ class DeepGenerator(nn.Module):
             side *= 2
             blocks.append(nn.ModuleList([DeepUpBlock(ins, ins, norm, held, up=False)]))
             layers: list[nn.Module] = [DeepUpBlock(ins, outs, norm, held, up=True)]
-            blocks.append(nn.ModuleList(layers + attention(config, outs, side, normed)))
+            blocks.append(nn.ModuleList(layers + attention(config, normed, outs, side)))
         self.blocks = nn.ModuleList(blocks)
-        last = held(nn.Conv2d(widths[-1], config.channels, 3, padding=1))
-        self.output_layer = nn.Sequential(make_norm(config.norm, widths[-1]), nn.ReLU(), last)
+        self.output_layer = to_picture(config, widths[-1], held)
 
     def forward(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
         """Noise (B, Z) and one-hot classes (B, K) -> pictures (B, C, S, S) in [-1, 1]."""
@@ -104,7 +103,7 @@ class DeepCritic(nn.Module):
             side = side // 2 if down else side
             blocks.append(nn.ModuleList([DeepDownBlock(ins, outs, held, down=down)]))
             layers: list[nn.Module] = [DeepDownBlock(outs, outs, held, down=False)]
-            blocks.append(nn.ModuleList(layers + attention(config, outs, side if down else 0, normed)))
+            blocks.append(nn.ModuleList(layers + attention(config, normed, outs, side if down else 0)))
         self.blocks = nn.ModuleList(blocks)
         self.linear = held(nn.Linear(widths[-1], 1))
         self.embed = held(Table(len(config.classes), widths[-1])) if config.conditional else None

@@ -5,7 +5,6 @@ public port. BigGAN-deep stands in deep.py.
 """
 
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +13,10 @@ from kinema.nn.attention import SelfAttention
 from kinema.nn.conditional import ConditionalNorm, PlainNorm, Table
 from kinema.nn.factory import make_norm
 from kinema.nn.norm import holding
-from kinema.nn.projection import projected
-from kinema.nn.residual import DOWN, UP, DownBlock, UpBlock, stages
+from kinema.nn.residual import UP, stages
 from kinema.systems.biggan.config import Config
+from kinema.systems.shared import networks
+from kinema.systems.shared.networks import rising, to_picture
 
 
 class Generator(nn.Module):
@@ -36,14 +36,8 @@ class Generator(nn.Module):
         code = 0 if not config.conditional else config.shared or len(config.classes)
         norm = partial(block_norm, config, code + (chunk if config.hierarchical else 0))
         self.linear = held(nn.Linear(chunk, widths[0] * 4 * 4))
-        blocks, side = [], 4
-        for ins, outs in pairwise(widths):
-            side *= 2
-            layers: list[nn.Module] = [UpBlock(ins, outs, norm, held)]
-            blocks.append(nn.ModuleList(layers + attention(config, outs, side, normed)))
-        self.blocks = nn.ModuleList(blocks)
-        last = held(nn.Conv2d(widths[-1], config.channels, 3, padding=1))
-        self.output_layer = nn.Sequential(make_norm(config.norm, widths[-1]), nn.ReLU(), last)
+        self.blocks = rising(widths, norm, held, partial(attention, config, normed))
+        self.output_layer = to_picture(config, widths[-1], held)
 
     def forward(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
         """Noise (B, Z) and one-hot classes (B, K) -> pictures (B, C, S, S) in [-1, 1]."""
@@ -58,33 +52,14 @@ class Generator(nn.Module):
         return torch.tanh(self.output_layer(x).float())
 
 
-class Critic(nn.Module):
+class Critic(networks.Critic):
     """Is a picture real, and of its class? 87,982,370 parameters at 128x128 for ImageNet."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        normed = config.spectral != "none"
-        held = holding(normed)
-        widths = [w * config.width for w in DOWN[config.size]]
-        blocks, side = [], config.size
-        for i, (ins, outs) in enumerate(pairwise([config.channels, *widths])):
-            down = i < len(widths) - (2 if config.size == 32 else 1)
-            side = side // 2 if down else side
-            layers: list[nn.Module] = [DownBlock(ins, outs, held, first=i == 0, down=down)]
-            blocks.append(nn.ModuleList(layers + attention(config, outs, side if down else 0, normed)))
-        self.blocks = nn.ModuleList(blocks)
-        self.linear = held(nn.Linear(widths[-1], 1))
-        self.embed = held(Table(len(config.classes), widths[-1])) if config.conditional else None
-
-    def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
-        """Pictures (B, C, S, S) and one-hot classes (B, K) -> logits (B,)."""
-        for block in stages(self.blocks):
-            for layer in block:
-                x = layer(x)
-        return projected(self.linear, self.embed, x, classes)
+        super().__init__(config, partial(attention, config, config.spectral != "none"))
 
 
-def attention(config: Config, channels: int, side: int, normed: bool) -> list[nn.Module]:
+def attention(config: Config, normed: bool, channels: int, side: int) -> list[nn.Module]:
     """What stands behind maps of this side: attention, or nothing."""
     return [SelfAttention(channels, normed=normed)] if side in config.attention else []
 

@@ -5,7 +5,6 @@ which computes the same; other sizes than 128 have its channels.
 """
 
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +14,10 @@ from kinema.nn.attention import SelfAttention
 from kinema.nn.conditional import ConditionalNorm, PlainNorm, Table
 from kinema.nn.factory import make_norm
 from kinema.nn.norm import holding
-from kinema.nn.projection import projected
-from kinema.nn.residual import DOWN, UP, DownBlock, Norm, UpBlock, stages
+from kinema.nn.residual import UP, Norm, stages
 from kinema.systems.sagan.config import Config
+from kinema.systems.shared import networks
+from kinema.systems.shared.networks import rising, to_picture
 
 
 class Generator(nn.Module):
@@ -30,15 +30,8 @@ class Generator(nn.Module):
         norm: Norm = partial(class_norm, config) if config.conditional else partial(plain_norm, config)
         widths = [w * config.width for w in UP[config.size]]
         self.linear = held(nn.Linear(config.noise, widths[0] * 4 * 4))
-        blocks, side = [], 4
-        for ins, outs in pairwise(widths):
-            side *= 2
-            blocks.append(
-                nn.ModuleList([UpBlock(ins, outs, norm, held), *between(config, outs, side, normed)])
-            )
-        self.blocks = nn.ModuleList(blocks)
-        last = held(nn.Conv2d(widths[-1], config.channels, 3, padding=1))
-        self.output_layer = nn.Sequential(make_norm(config.norm, widths[-1]), nn.ReLU(), last)
+        self.blocks = rising(widths, norm, held, partial(between, config, normed))
+        self.output_layer = to_picture(config, widths[-1], held)
 
     def forward(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
         """Noise (B, Z) and one-hot classes (B, K) -> pictures (B, C, S, S) in [-1, 1]."""
@@ -50,30 +43,11 @@ class Generator(nn.Module):
         return torch.tanh(self.output_layer(x).float())
 
 
-class Critic(nn.Module):
+class Critic(networks.Critic):
     """Is a picture real, and of its class? 39,463,618 parameters for 1,000 classes at the paper's size."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        normed = config.spectral != "none"
-        held = holding(normed)
-        widths = [w * config.width for w in DOWN[config.size]]
-        blocks, side = [], config.size
-        for i, (ins, outs) in enumerate(pairwise([config.channels, *widths])):
-            down = i < len(widths) - (2 if config.size == 32 else 1)
-            side = side // 2 if down else side
-            block = DownBlock(ins, outs, held, first=i == 0, down=down)
-            blocks.append(nn.ModuleList([block, *(between(config, outs, side, normed) if down else [])]))
-        self.blocks = nn.ModuleList(blocks)
-        self.linear = held(nn.Linear(widths[-1], 1))
-        self.embed = held(Table(len(config.classes), widths[-1])) if config.conditional else None
-
-    def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
-        """Pictures (B, C, S, S) and one-hot classes (B, K) -> logits (B,)."""
-        for block in stages(self.blocks):
-            for layer in block:
-                x = layer(x)
-        return projected(self.linear, self.embed, x, classes)
+        super().__init__(config, partial(between, config, config.spectral != "none"))
 
 
 class Residual(nn.Module):
@@ -92,7 +66,7 @@ class Residual(nn.Module):
         return y
 
 
-def between(config: Config, channels: int, side: int, normed: bool) -> list[nn.Module]:
+def between(config: Config, normed: bool, channels: int, side: int) -> list[nn.Module]:
     """What stands behind a block whose maps are of this side: attention, its rival, or nothing."""
     if side not in config.attention:
         return []
