@@ -101,14 +101,14 @@ class GroupNorm(System):
         return np.concatenate(parts)
 
     def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
-        """Some held-out pictures."""
+        """Some held-out pictures, and what they are taken for."""
         del captions
         held_out = clips()
         rows = np.linspace(0, len(held_out) - 1, SHOWN).astype(np.int64)  # sets may be sorted by class
         shown = held_out.pixels(rows)[:, 0]
         return {
-            f"what is picture {i}?": {"image": (Image(in_colour(picture)),)}
-            for i, picture in enumerate(shown, 1)
+            f"picture {i} is taken for {said}": {"image": (Image(in_colour(picture)),)}
+            for i, (picture, said) in enumerate(zip(shown, self.labelled(shown).labels, strict=True), 1)
         }
 
     def extent(self, request: settings.Request) -> Extent:
