@@ -110,6 +110,31 @@ class DropGame(Game):
     normalised = True
 
 
+class Dull(Game):
+    """Its previews are varied, but all alike in the steps of `dull` the first time they are shown."""
+
+    dull: tuple[int, ...] = (8,)
+    normalised = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[int] = []
+        self.shown: list[int] = []
+
+    def step(self, batch: dict[str, Any], progress: Any) -> Any:
+        self.done.append(progress.step)
+        yield from super().step(batch, progress)
+
+    def preview(self, batch: dict[str, Any]) -> Batch:
+        step = self.done[-1] + 1
+        spread = 5 if step in self.dull and step not in self.shown else 255
+        if len(self.dull) < 2:
+            self.shown.append(step)
+        chance = np.random.default_rng(0)
+        clips = (spread * chance.random((8, 1, 4, 4, 3))).astype(np.uint8)
+        return Batch([Video(clip, Fraction(8)) for clip in clips])
+
+
 def settings(**changes: Any) -> RunSettings:
     """Settings of a short run in fp32."""
     base: dict[str, Any] = {
