@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kinema.nn.attention import SelfAttention
 from kinema.nn.conditional import ConditionalNorm, PlainNorm, Table
 from kinema.nn.factory import make_norm
+from kinema.nn.initial import FILL
 from kinema.nn.norm import holding
 from kinema.nn.residual import UP, stages
 from kinema.systems.biggan.config import Config
@@ -65,8 +66,16 @@ def attention(config: Config, normed: bool, channels: int, side: int) -> list[nn
 
 
 def shared_table(config: Config) -> Table | None:
-    """The embedding of classes that all norms share, if there is one; it has no spectral norm."""
-    return Table(len(config.classes), config.shared) if config.shared and config.conditional else None
+    """The embedding of classes that all norms share, if there is one; it has no spectral norm.
+
+    It begins as other weights do. Rows of N(0, 1) are as long as the noise: classes then say what noise
+    should, and every class is drawn in one colour.
+    """
+    if not (config.shared and config.conditional):
+        return None
+    table = Table(len(config.classes), config.shared)
+    FILL[config.initial](table.weight)
+    return table
 
 
 def block_norm(config: Config, condition: int, channels: int) -> nn.Module:
