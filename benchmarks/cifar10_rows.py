@@ -1,4 +1,4 @@
-"""CIFAR-10 in equally many steps: BigGAN, SAGAN, BigGAN without classes and with DCGAN's recipe; and a curve.
+"""CIFAR-10 in equally many steps: BigGAN, SAGAN, BigGAN without classes, with DCGAN's recipe; and a curve.
 
     python benchmarks/cifar10_rows.py --steps 1500 --out runs/cifar10 [--only biggan sagan …]
     python benchmarks/cifar10_rows.py --curve 15 --only biggan --out runs/long
@@ -23,6 +23,7 @@ DCGAN = ("loss=log", "spectral=none", "initial=normal", "attention=", "betas=0.5
 PLAIN = ("conditional=false", "shared=none", "hierarchical=false", "updates=alternating")
 ROWS: dict[str, tuple[str, ...]] = {
     "biggan": ("biggan",),
+    "pairs": ("biggan", "loss=relativistic", "r1=0.1"),
     "unconditional": ("biggan", "conditional=false", "shared=none"),
     "dcgan": ("biggan", *PLAIN, *DCGAN),
     "sagan": ("sagan",),
