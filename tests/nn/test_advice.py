@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 from kinema.nn.advice import norm_warnings
+from kinema.nn.factory import make_norm
 
 
 @pytest.mark.parametrize(
@@ -11,6 +12,7 @@ from kinema.nn.advice import norm_warnings
     [
         ("generator", nn.BatchNorm2d(16), 4, ["statistics of 1 batch norms over 4 items"]),
         ("generator", nn.BatchNorm2d(16), 8, []),
+        ("critic", make_norm("frozenbn", 16), 1, []),
         ("image_critic", nn.BatchNorm2d(16), 8, ["image_critic has batch norm"]),
         (
             "critic",

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kinema.core.errors import UsageError
-from kinema.nn.convert_norm import Sums, convert_norm
+from kinema.nn.calibrate_norm import Sums
+from kinema.nn.convert_norm import convert_norm
 from kinema.nn.norm import BatchNorm2d, without_shift
 from kinema.nn.resnet import ResNet
 
@@ -60,10 +61,11 @@ def test_the_converted_network_is_the_one_built_so_and_an_optimiser_goes_on() ->
     assert not torch.equal(net.bn1.weight, before)
 
 
-@pytest.mark.parametrize("spec", ["gn:groups=4", "ln", "in", "bn"])
+@pytest.mark.parametrize("spec", ["gn:groups=4", "ln", "in:affine", "rms", "bn", "frozenbn"])
 def test_calibration_gives_every_channel_its_mean_and_spread(spec: str) -> None:
-    net = trained("gn:groups=2" if spec == "bn" else "bn")
-    names = [c.layer for c in convert_norm(trained("gn:groups=2" if spec == "bn" else "bn"), "gn:groups=8")]
+    before_it = "gn:groups=2" if spec.endswith("bn") else "bn"
+    net = trained(before_it)
+    names = [c.layer for c in convert_norm(trained(before_it), "gn:groups=8")]
 
     def moments() -> dict[str, Any]:
         sums = {name: Sums() for name in names}
@@ -122,7 +124,20 @@ def test_hooks_modes_dtype_and_frozen_parameters_stay() -> None:
     assert net[1].bias.requires_grad
     assert net[2].weight is None
     assert net(torch.randn(2, 3, 4, 4).double()).dtype == torch.float64
-    assert seen == [1]
+    convert_norm(net, "bn")
+    assert net(torch.randn(2, 3, 4, 4).double()).dtype == torch.float64
+    assert seen == [1, 1]
+
+
+def test_a_frozen_batch_norm_answers_as_the_batch_norm_that_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    net, x = trained(), batches()[0]
+    wanted, parameters = net(x).detach(), list(net.parameters())
+    assert {c.now for c in convert_norm(net, "frozenbn")} == {"FrozenBatchNorm"}
+    assert all(p is q for p, q in zip(net.parameters(), parameters, strict=True))
+    torch.testing.assert_close(net.train()(x), wanted)
+    assert {c.now for c in convert_norm(net, "brn")} == {"BatchRenorm2d"}
+    torch.testing.assert_close(net.eval()(x), wanted)
+    assert not caplog.messages  # statistics stayed
 
 
 def test_a_norm_with_two_names_stays_one_and_a_missing_shift_stays_missing() -> None:
@@ -160,13 +175,20 @@ def fused() -> nn.Module:
 @pytest.mark.parametrize(
     ("net", "spec", "chosen", "words"),
     [
-        (lambda: nn.Sequential(nn.Linear(3, 3)), "gn", {}, "Sequential has no batch norm or group norm"),
+        (
+            lambda: nn.Sequential(nn.Linear(3, 3)),
+            "gn",
+            {},
+            "Sequential has no batch norm, group norm or RMS norm",
+        ),
         (lambda: nn.BatchNorm2d(4), "gn", {}, "itself a BatchNorm2d"),
         (lambda: nn.Sequential(nn.LazyBatchNorm2d()), "gn", {}, "'0' does not know its channels yet"),
         (lambda: nn.Sequential(Fancy(4)), "gn", {}, "'0' is a Fancy, which may do more"),
         (lambda: nn.DataParallel(nn.Sequential(nn.BatchNorm2d(4))), "gn", {}, "then wrap it"),
         (fused, "gn", {}, "part of a fused ConvBn2d"),
-        (trained, "none", {}, "norms become bn, gn, ln, in, not 'none'"),
+        (trained, "none", {}, "norms become bn, brn, frozenbn, gn, ln, in:affine, rms, not 'none'"),
+        (trained, "in", {}, "norms become .* in:affine, rms, not 'in'"),
+        (lambda: trained("gn"), "frozenbn", {}, "'bn1' has no running statistics to freeze"),
         (trained, "gm", {}, "no norm is called 'gm'"),
         (trained, "gn", {"only": ["layer9.*"]}, r"no norm is called 'layer9\.\*'"),
         (trained, "gn", {"exclude": ["*"]}, "leaves out every norm"),

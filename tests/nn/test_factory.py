@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kinema.core.errors import UsageError
 from kinema.nn.factory import groups_for, make_norm, parsed
+from kinema.nn.more_norms import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, FrozenBatchNorm, RMSNorm
 from kinema.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
 SHAPES = {1: (3, 12, 5), 2: (3, 12, 4, 5), 3: (3, 12, 2, 4, 3)}
@@ -22,6 +23,36 @@ def test_batch_norm_of_every_dimension_with_its_settings(dim: int, kind: Any) ->
     norm = make_norm("bn", 12, dim=dim, affine=False)
     assert (norm.eps, norm.momentum, norm.weight) == (1e-5, 0.1, None)
     assert norm(torch.randn(SHAPES[dim])).shape == SHAPES[dim]
+
+
+@pytest.mark.parametrize(
+    ("spec", "kinds"),
+    [
+        ("syncbn", {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}),
+        ("brn", {1: BatchRenorm1d, 2: BatchRenorm2d, 3: BatchRenorm3d}),
+        ("frozenbn", dict.fromkeys(SHAPES, FrozenBatchNorm)),
+        ("rms", dict.fromkeys(SHAPES, RMSNorm)),
+        ("in:affine", dict.fromkeys(SHAPES, nn.GroupNorm)),
+    ],
+)
+def test_the_other_names_of_every_dimension(spec: str, kinds: dict[int, Any]) -> None:
+    for dim, kind in kinds.items():
+        norm = make_norm(spec, 12, dim=dim)
+        assert type(norm) is kind
+        assert norm(torch.randn(SHAPES[dim])).shape == SHAPES[dim]
+        assert sorted(name for name, _ in norm.named_parameters()) == ["bias", "weight"]
+        bare = make_norm(spec, 12, dim=dim, affine=False)
+        assert not list(bare.parameters())
+        assert bare(torch.randn(SHAPES[dim])).shape == SHAPES[dim]
+
+
+def test_settings_reach_batch_renormalisation_and_instance_norm_has_a_scale_if_asked() -> None:
+    norm: Any = make_norm("brn:r=1.5,d=0.5,warmup=100,momentum=0.1,eps=1e-3", 12)
+    assert (norm.r, norm.d, norm.warmup, norm.momentum, norm.eps) == (1.5, 0.5, 100, 0.1, 1e-3)
+    norm = make_norm("brn", 12)
+    assert (norm.r, norm.d, norm.warmup, norm.momentum) == (3, 5, 5000, 0.01)
+    assert make_norm("in", 12).weight is None
+    assert make_norm("in:affine,eps=0.1", 12).eps == 0.1
 
 
 def slow(x: Tensor, groups: int, eps: float) -> Tensor:
@@ -85,7 +116,17 @@ def test_how_many_groups(
     assert caplog.messages == (said if groups != wanted else [])
 
 
-@pytest.mark.parametrize("spec", ["gn:groups=4", "ln", "in"])
+@pytest.mark.parametrize(("spec", "groups"), [("gn:groups=4", 4), ("ln", 1), ("in", 12)])
+@pytest.mark.parametrize("mean", [0, 100])
+def test_statistics_of_half_precision_are_taken_in_full(spec: str, groups: int, mean: float) -> None:
+    x = (torch.randn(3, 12, 8, 8) * 3 + mean).bfloat16()
+    wanted = slow(x.double(), groups, 1e-5)
+    made = make_norm(spec, 12).bfloat16()(x)
+    assert made.dtype == torch.bfloat16
+    assert (made.double() - wanted).norm() < 1e-2 * wanted.norm()
+
+
+@pytest.mark.parametrize("spec", ["gn:groups=4", "ln", "in:affine", "rms", "frozenbn"])
 @pytest.mark.parametrize("training", [True, False])
 def test_an_items_result_does_not_depend_on_its_batch(spec: str, training: bool) -> None:
     norm = make_norm(spec, 12).train(training)
@@ -109,7 +150,7 @@ def test_a_name_is_taken_apart() -> None:
     ("spec", "says"),
     [
         ("gnn", "no norm is called 'gnn'; nearest: gn"),
-        ("batch", "no norm is called 'batch'; known: bn, gn, in, ln, none"),
+        ("layer", "no norm is called 'layer'; known: bn, brn, frozenbn, gn, in, ln, none, rms"),
         ("gn:group=8", "norm 'gn:group=8': 'gn' has groups, channels, eps, not 'group'"),
         ("none:eps=1", "norm 'none:eps=1': 'none' has no settings, not 'eps'"),
         ("gn:groups=many", "norm 'gn:groups=many': groups is a number, not 'many'"),
@@ -117,6 +158,11 @@ def test_a_name_is_taken_apart() -> None:
         ("bn:eps=nan", "norm 'bn:eps=nan': eps is more than 0, not nan"),
         ("gn:eps=inf", "norm 'gn:eps=inf': eps is more than 0, not inf"),
         ("bn:momentum=2", "norm 'bn:momentum=2': momentum is more than 0 and at most 1, not 2"),
+        ("brn:r=0.5", "norm 'brn:r=0.5': r is 1 or more, not 0.5"),
+        ("brn:warmup=0", "norm 'brn:warmup=0': warmup is more than 0, not 0"),
+        ("syncbn:groups=2", "norm 'syncbn:groups=2': 'syncbn' has eps, momentum, not 'groups'"),
+        ("in:affine=1", "norm 'in:affine=1': affine stands alone, without '=1'"),
+        ("ln:affine", "norm 'ln:affine': 'ln' has eps, not 'affine'"),
         ("bn:", "norm 'bn:': 'bn' has eps, momentum, not ''"),
     ],
 )

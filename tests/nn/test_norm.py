@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import nn
 
 from kinema.nn import norm as norms
+from kinema.nn.more_norms import BatchRenorm2d
 from kinema.nn.norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -28,6 +29,7 @@ SHAPES: dict[type[nn.Module], tuple[int, ...]] = {
     BatchNorm2d: (6, 5, 3, 2),
     BatchNorm3d: (6, 5, 2, 3, 2),
 }
+SHARED = {**SHAPES, BatchRenorm2d: (6, 5, 3, 2)}
 
 
 @pytest.mark.parametrize("kind", SHAPES)
@@ -53,7 +55,7 @@ def one_of_two(rank: int, out: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{out}/meet", rank=rank, world_size=2)
     results = []
-    for kind, shape in SHAPES.items():
+    for kind, shape in SHARED.items():
         whole = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float32) * 3 + 100
         x = whole[rank * 3 : rank * 3 + 3].clone().requires_grad_()
         norm = kind(5)
@@ -70,7 +72,7 @@ def test_two_processes_normalise_as_one_with_both_halves(tmp_path: Any) -> None:
     started = [subprocess.Popen(command) for command in commands]
     assert [process.wait(timeout=120) for process in started] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    for (kind, shape), a, b in zip(SHAPES.items(), first, second, strict=True):
+    for (kind, shape), a, b in zip(SHARED.items(), first, second, strict=True):
         x = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 3 + 100
         norm = kind(5)
         gradients = twice(norm, x.requires_grad_())

@@ -45,7 +45,7 @@ def test_small_ones_have_so_many_layers(depth: int) -> None:
     assert net.features(torch.randn(2, 3, 32, 32)).shape == (2, 64)
 
 
-@pytest.mark.parametrize("norm", ["bn", "gn:groups=4", "ln", "in"])
+@pytest.mark.parametrize("norm", ["bn", "gn:groups=4", "ln", "in:affine", "rms"])
 def test_every_branch_begins_as_nothing(norm: str) -> None:
     net = ResNet(8, 10, norm, width=8)
     blocks = [m for m in net.modules() if isinstance(m, Basic | Bottleneck)]

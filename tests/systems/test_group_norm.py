@@ -17,8 +17,10 @@ from kinema.core.results import Image
 from kinema.core.system import Progress
 from kinema.data import open_pictures
 from kinema.metrics.classification import classification
-from kinema.nn.convert_norm import convert_norm
+from kinema.nn.convert_norm import NORMS, convert_norm
+from kinema.nn.resnet import ResNet
 from kinema.systems import load_class, load_presets
+from kinema.systems.group_norm.bench import folded
 from kinema.systems.group_norm.config import PRESETS, Config, Request
 from kinema.systems.group_norm.system import GroupNorm, moved
 
@@ -137,6 +139,33 @@ def test_norms_are_exchanged_and_answers_printed_on_the_command_line(
     assert capsys.readouterr().out.partition(" (")[0] in DIGITS
     assert main(["convert-norm", "g3an", "--to", "gn", "--out", "no"]) == 2
     assert "no setting `norm`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["group-norm", "biggan"])
+def test_group_norm_is_exported_as_operators_that_every_runtime_has(name: str, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    from kinema.apps.onnx import compare, session, write_onnx
+
+    config = replace(load_presets(name)["tiny"]().config, classes=DIGITS, norm="gn:groups=2")
+    module, examples, inputs, outputs = load_class(name)(config).eval().export_module()
+    assert any(isinstance(m, torch.nn.GroupNorm) for m in module.modules())
+    write_onnx(module, examples, inputs, outputs, tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [(use.domain, use.version <= 18) for use in model.opset_import] == [("", True)]
+    operators = {node.op_type for node in model.graph.node}
+    assert "GroupNormalization" not in operators
+    assert "InstanceNormalization" in operators
+    assert not model.functions
+    assert compare(module, examples, inputs, session(tmp_path)) < 1e-4
+
+
+def test_folding_batch_norm_leaves_no_norm_and_the_same_answers() -> None:
+    net = ResNet(20, 10, "bn", gamma_zero=False)
+    x = torch.randn(4, 3, 16, 16)
+    net(x)
+    made = folded(net.eval())
+    assert not any(isinstance(m, NORMS) for m in made.modules())
+    torch.testing.assert_close(made(x), net(x), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.slow

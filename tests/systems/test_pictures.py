@@ -224,7 +224,9 @@ def test_micro_batches_equal_one_batch(name: str, changes: dict[str, Any]) -> No
                 assert value.item() == pytest.approx(wanted, rel=near, abs=1e-5), f"{player}/{term}"
 
 
-@pytest.mark.parametrize("norm", ["bn", "gn", "ln", "in", "none", "bn:eps=1e-4", "gn:groups=4"])
+@pytest.mark.parametrize(
+    "norm", ["bn", "brn", "frozenbn", "gn", "ln", "rms", "in", "in:affine", "none", "gn:groups=4"]
+)
 @pytest.mark.parametrize("conditional", [True, False])
 def test_every_norm_builds_and_moves_every_weight(name: str, norm: str, conditional: bool) -> None:
     system = build(name, norm=norm, conditional=conditional, updates="simultaneous")

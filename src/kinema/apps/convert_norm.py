@@ -29,7 +29,7 @@ class Options:
     run: tyro.conf.Positional[str]
     """run folder or bundled name, of a system with the setting `norm`"""
     to: str
-    """the norm, as the setting `norm` names it: gn, gn:groups=8, gn:channels=16, bn, ln, in"""
+    """the norm, as the setting `norm` names it: gn, gn:groups=8, bn, frozenbn, ln, in:affine …"""
     out: Path
     """folder to write"""
     calibrate: int = 0

@@ -11,6 +11,9 @@ from typing import Any
 from kinema.apps import weights
 from kinema.core.errors import KinemaError, UsageError, WeightsError
 
+OPSET = 18
+"""group norm came as one operator with 21, which many runtimes lack: with 18 it is written as older ones"""
+
 
 def write_onnx(
     module: Any, examples: tuple[Any, ...], inputs: list[str], outputs: list[str], path: Path
@@ -31,6 +34,7 @@ def write_onnx(
             output_names=outputs,
             dynamic_shapes=tuple({0: batch} for _ in examples),
             dynamo=True,
+            opset_version=OPSET,
             external_data=False,
             verbose=False,
         )

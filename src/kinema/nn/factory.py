@@ -11,17 +11,24 @@ from typing import Any
 from torch import nn
 
 from kinema.core.errors import UsageError, nearest
+from kinema.nn.more_norms import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, FrozenBatchNorm, RMSNorm
 from kinema.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
 BATCH = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
+RENORM = {1: BatchRenorm1d, 2: BatchRenorm2d, 3: BatchRenorm3d}
 SETTINGS: dict[str, dict[str, type]] = {
     "bn": {"eps": float, "momentum": float},
+    "brn": {"eps": float, "momentum": float, "r": float, "d": float, "warmup": int},
+    "frozenbn": {"eps": float},
     "gn": {"groups": int, "channels": int, "eps": float},
     "ln": {"eps": float},
-    "in": {"eps": float},
+    "in": {"affine": bool, "eps": float},
+    "rms": {"eps": float},
     "none": {},
 }
-"""kind -> its settings"""
+"""kind -> its settings; a bool stands alone"""
+ALIASES = {"syncbn": "bn"}
+"""our batch norm is synchronised"""
 GROUPS = 32
 
 log = logging.getLogger("kinema")
@@ -31,9 +38,12 @@ def make_norm(spec: str, channels: int, *, dim: int = 2, affine: bool = True) ->
     """The norm of a name, for maps (B, C, …) with `dim` axes of space and time.
 
     Args:
-        spec: "bn" (over the batch of all processes), "gn" (32 groups), "ln" (one group), "in" (a group for
-            each channel) or "none"; settings follow a colon: "bn:eps=1e-4,momentum=0.01", "gn:groups=8",
-            "gn:channels=16" (channels in a group). Statistics of clips are over time, too.
+        spec: "bn" or "syncbn" (over the batch of all processes), "brn" (batch renormalisation), "frozenbn" (a
+            batch norm whose running statistics stay as they are), "gn" (32 groups), "ln" (one group), "rms"
+            (as "ln", but the mean is not subtracted), "in" (a group for each channel, no scale and shift),
+            "in:affine" (with both) or "none". Settings follow a colon: "bn:eps=1e-4,momentum=0.01",
+            "brn:r=1.5,d=0.5,warmup=100", "gn:groups=8", "gn:channels=16" (channels in a group). Statistics
+            of clips are over time, too.
         channels: of the maps.
         dim: 1, 2 or 3.
         affine: scale and shift every channel afterwards.
@@ -42,15 +52,24 @@ def make_norm(spec: str, channels: int, *, dim: int = 2, affine: bool = True) ->
         UsageError: the name or a setting is not known.
     """
     kind, settings = parsed(spec)
-    eps = settings.get("eps", 1e-5)
-    if kind == "none":
-        return nn.Identity()
-    if kind == "bn":
-        return BATCH[dim](channels, eps=eps, momentum=settings.get("momentum", 0.1), affine=affine)
-    if kind == "in":
-        return nn.GroupNorm(channels, channels, eps=eps, affine=affine)
-    groups = 1 if kind == "ln" else groups_for(channels, settings)
-    return nn.GroupNorm(groups, channels, eps=eps, affine=affine)
+    match kind:
+        case "none":
+            return nn.Identity()
+        case "bn":
+            return BATCH[dim](channels, affine=affine, **settings)
+        case "brn":
+            return RENORM[dim](channels, affine=affine, **settings)
+        case "frozenbn":
+            return FrozenBatchNorm(channels, affine=affine, **settings)
+        case "rms":
+            return RMSNorm(channels, affine=affine, **settings)
+        case "in":
+            groups, affine = channels, affine and settings.get("affine", False)
+        case "ln":
+            groups = 1
+        case _:
+            groups = groups_for(channels, settings)
+    return nn.GroupNorm(groups, channels, eps=settings.get("eps", 1e-5), affine=affine)
 
 
 def groups_for(channels: int, settings: dict[str, Any]) -> int:
@@ -70,21 +89,39 @@ def parsed(spec: str) -> tuple[str, dict[str, Any]]:
     Raises:
         UsageError: the name or a setting is not known.
     """
-    kind, colon, rest = spec.partition(":")
+    name, colon, rest = spec.partition(":")
+    kind = ALIASES.get(name, name)
     if kind not in SETTINGS:
-        raise UsageError(f"no norm is called '{kind}'; {nearest(kind, SETTINGS)}.")
+        raise UsageError(f"no norm is called '{kind}'; {nearest(kind, [*SETTINGS, *ALIASES])}.")
     settings: dict[str, Any] = {}
     for text in rest.split(",") if colon else []:
-        key, _, value = text.partition("=")
+        key, equals, value = text.partition("=")
         if key not in SETTINGS[kind]:
             known = ", ".join(SETTINGS[kind]) or "no settings"
-            raise UsageError(f"norm '{spec}': '{kind}' has {known}, not '{key}'.")
-        try:
-            settings[key] = SETTINGS[kind][key](value)
-        except ValueError:
-            raise UsageError(f"norm '{spec}': {key} is a number, not '{value}'.") from None
-        most = 1 if key == "momentum" else math.inf
-        if not 0 < settings[key] <= most or settings[key] == math.inf:
-            bound = " and at most 1" if key == "momentum" else ""
-            raise UsageError(f"norm '{spec}': {key} is more than 0{bound}, not {value}.")
+            raise UsageError(f"norm '{spec}': '{name}' has {known}, not '{key}'.")
+        if SETTINGS[kind][key] is bool:
+            if equals:
+                raise UsageError(f"norm '{spec}': {key} stands alone, without '={value}'.")
+            settings[key] = True
+        else:
+            settings[key] = number(spec, key, value, SETTINGS[kind][key])
     return kind, settings
+
+
+def number(spec: str, key: str, value: str, kind: type) -> Any:
+    """The number that a setting of a name is.
+
+    Raises:
+        UsageError: it is none, or beyond the setting's range.
+    """
+    try:
+        found = kind(value)
+    except ValueError:
+        raise UsageError(f"norm '{spec}': {key} is a number, not '{value}'.") from None
+    if key == "r" and not 1 <= found < math.inf:
+        raise UsageError(f"norm '{spec}': r is 1 or more, not {value}.")
+    most = 1 if key == "momentum" else math.inf
+    if not 0 < found <= most or found == math.inf:
+        bound = " and at most 1" if key == "momentum" else ""
+        raise UsageError(f"norm '{spec}': {key} is more than 0{bound}, not {value}.")
+    return found

@@ -46,6 +46,11 @@ class _SumOverProcesses(torch.autograd.Function):
         return cast("Tensor", _SumOverProcesses.apply(grads[0]))
 
 
+def precise(x: Tensor) -> Tensor:
+    """`x` in float32, or in float64 if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
     """Mean and biased variance per channel of `x` (B, C, ...) over all processes; how many values went in.
 
@@ -54,7 +59,7 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
     """
     size = processes()
     dims = [0, *range(2, x.dim())]
-    x = x.float()
+    x = precise(x)
     mean, var = x.mean(dims), x.var(dims, unbiased=False)  # (C)
     values = x.numel() // x.shape[1] * size
     if size == 1:
@@ -68,8 +73,8 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
     return mean, (variances + (means - mean) ** 2).mean(0), values
 
 
-class _Synchronised(_BatchNorm):
-    """The forward shared by the three batch norms; on one process it is PyTorch's own kernel."""
+class Synchronised(_BatchNorm):
+    """The forward that batch norms share; on one process it is PyTorch's own kernel."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x` (B, C, ...) over everything but C."""
@@ -77,35 +82,38 @@ class _Synchronised(_BatchNorm):
             return super().forward(x)
         self._check_input_dim(x)
         mean, var, values = statistics(x)
-        self._track(mean.detach(), var.detach() * (values / max(1, values - 1)))
+        self._track(mean.detach(), var.detach(), values)
         scale = torch.rsqrt(var + self.eps)
-        shift = -mean * scale
+        return self._scaled(x, scale, -mean * scale)
+
+    def _scaled(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Scale and shift (C) that normalise, then those that were learnt, as one product and sum."""
         if self.affine:
             scale, shift = scale * self.weight, shift * self.weight
             shift = shift if self.bias is None else shift + self.bias
         shape = (1, -1, *(1,) * (x.dim() - 2))
-        return (x.float() * scale.view(shape) + shift.view(shape)).to(x.dtype)
+        return (precise(x) * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, var: Tensor) -> None:
-        """Running statistics with the unbiased variance, as PyTorch keeps them."""
+    def _track(self, mean: Tensor, var: Tensor, values: int) -> None:
+        """Running statistics with the unbiased variance of that many values, as PyTorch keeps them."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1
         rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, rate)
-        self.running_var.lerp_(var, rate)
+        self.running_var.lerp_(var * (values / max(1, values - 1)), rate)
 
 
-class BatchNorm1d(_Synchronised, nn.BatchNorm1d):
+class BatchNorm1d(Synchronised, nn.BatchNorm1d):
     """Batch norm of (B, C) or (B, C, L) over all processes; `affine=False` leaves scale and shift out."""
 
 
-class BatchNorm2d(_Synchronised, nn.BatchNorm2d):
+class BatchNorm2d(Synchronised, nn.BatchNorm2d):
     """Batch norm of (B, C, H, W) over all processes; `affine=False` leaves scale and shift out."""
 
 
-class BatchNorm3d(_Synchronised, nn.BatchNorm3d):
+class BatchNorm3d(Synchronised, nn.BatchNorm3d):
     """Batch norm of (B, C, T, H, W) over all processes; `affine=False` leaves scale and shift out."""
 
 

@@ -73,6 +73,7 @@ SYSTEMS = {
         system="kinema.systems.group_norm.system:GroupNorm",
         presets="kinema.systems.group_norm.config:PRESETS",
         does="picture → class, with any norm",
+        bench="kinema.systems.group_norm.bench:jobs",
     ),
 }
 

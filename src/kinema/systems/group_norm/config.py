@@ -26,7 +26,8 @@ class Config:
     width: int = 16
     """channels of the first stage of 8 to 32 layers; 50 layers have 64"""
     norm: str = "gn"
-    """bn, gn, ln, in or none, with settings as in "gn:groups=8", "gn:channels=16" or "bn:eps=1e-4" """
+    """bn, brn, frozenbn, gn, ln, rms, in, in:affine or none, with settings as in "gn:groups=8",
+    "gn:channels=16" or "bn:eps=1e-4" """
     gamma_zero: bool = True
     """the last norm of every residual branch begins with scale zero"""
 

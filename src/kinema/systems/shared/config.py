@@ -28,7 +28,8 @@ class PictureConfig:
     spectral: Literal["both", "critic", "none"] = "both"
     """whose weights are divided by their largest singular value"""
     norm: str = "bn"
-    """norm of the generator: bn, gn, ln, in or none, with settings as in "bn:eps=1e-4" or "gn:groups=8" """
+    """norm of the generator: bn, brn, frozenbn, gn, ln, rms, in, in:affine or none, with settings as in
+    "bn:eps=1e-4" or "gn:groups=8" """
     initial: Literal["xavier", "orthogonal", "normal"] = "orthogonal"
     """initial weights: Xavier's, orthogonal rows, or N(0, 0.02)"""
 

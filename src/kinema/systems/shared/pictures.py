@@ -199,7 +199,7 @@ class PictureSystem(System):
     def standing(self, truncation: float | None, request: PictureRequest) -> Iterator[None]:
         """Inside, batch norms have statistics of noise truncated so ("standing"), with classes in turn."""
         del request
-        if truncation is None or parsed(self.config.norm)[0] != "bn":
+        if truncation is None or parsed(self.config.norm)[0] not in ("bn", "brn"):
             yield
             return
         buffers = [buffer.clone() for buffer in self.generator.buffers()]
