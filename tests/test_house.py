@@ -15,7 +15,7 @@ from kinema.systems import SYSTEMS
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests/golden"
 WEIGHTS = ROOT / "src/kinema/weights"
-DIGITS = ROOT / "src/kinema/data/digits.npz"
+PACKAGE = ROOT / "src/kinema"
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -48,9 +48,9 @@ def test_text_files_end_with_one_newline(files: list[Path]) -> None:
             assert b"\r" not in data, path
 
 
-def test_large_files_are_weights_or_digits(files: list[Path]) -> None:
+def test_large_files_are_bundled_weights_or_data(files: list[Path]) -> None:
     for path in files:
-        if WEIGHTS not in path.parents and path != DIGITS:
+        if PACKAGE not in path.parents or path.suffix not in (".npz", ".safetensors"):
             assert path.stat().st_size <= 500_000, path
 
 

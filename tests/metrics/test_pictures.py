@@ -102,3 +102,15 @@ def test_a_judge_is_made_once_and_the_same_again(monkeypatch: pytest.MonkeyPatch
 def test_clips_are_refused_with_a_sentence() -> None:
     with pytest.raises(UsageError, match="reads pictures of classes: --data cifar10"):
         pictures(Copier(), MovingShapes(10, size=16), n=2, seed=0, log=print)
+
+
+def test_the_judge_of_cifar10_comes_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    blank = np.zeros((1, 1, 32, 32, 3), np.uint8)
+    cifar = SimpleNamespace(captions=[str(k) for k in range(10)], pixels=lambda rows: blank, where="cifar10")
+    monkeypatch.setattr("kinema.metrics.picture_judge.open_pictures", lambda *args, **kwargs: cifar)
+    monkeypatch.setattr(PictureJudge, "fitted", lambda self, epochs: pytest.fail("it need not be trained"))
+    judge = PictureJudge("cifar10", 32, 3)
+    seen = judge(np.random.default_rng(0).integers(0, 256, (2, 1, 32, 32, 3), np.uint8))
+    assert seen.logits.shape == (2, 10)
+    assert np.isfinite(seen.logits).all()
+    assert judge.describe()["weights"] == "7d20c9a1d6a15095"
