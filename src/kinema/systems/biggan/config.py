@@ -87,7 +87,7 @@ def small() -> Preset[Config]:
 
 def cifar10() -> Preset[Config]:
     """CIFAR-10 with a quarter of the channels; not measured yet."""
-    return Preset(replace(_GOOD, width=32), RunSettings(steps=6000, batch=64), "cifar10")
+    return Preset(replace(_GOOD, width=32), RunSettings(steps=6000, batch=32), "cifar10")
 
 
 def paper() -> Preset[Config]:
