@@ -77,9 +77,11 @@ def tiny() -> Preset[Config]:
 
 
 def small() -> Preset[Config]:
-    """Mirrored shapes at 32x32, a sixth of the paper's channels; not measured yet.
+    """Mirrored shapes at 32x32 with a sixth of the paper's channels: 16 minutes on one busy CPU core.
 
-    Pairs and R1 in place of the hinge, with which hues collapse on this set (see SAGAN's `small`).
+    Reached an FD-judge of 1.0 (untrained 115, real 0.3); the judge named the class asked for in 87 % of
+    pictures, 82 % had both halves of one hue, and all hues were drawn. Pairs and R1 stand in place of the
+    hinge, with which hues collapse on this set (see SAGAN's `small`).
     """
     config = replace(_GOOD, loss="relativistic", r1=1.0)
     return Preset(config, RunSettings(steps=4000, batch=32), "mirrored")
