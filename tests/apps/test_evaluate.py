@@ -122,7 +122,7 @@ def test_networks_that_cannot_be_shipped_are_asked_for(kinema, run: Path) -> Non
 def test_nothing_in_a_hostile_network_is_run(kinema, run: Path, tmp_path: Path) -> None:
     hostile = sys.modules["fake_room"].Hostile(tmp_path / "made")
     torch.save({"state_dict": hostile}, "hostile.pth")
-    for metric, flag in (("fvd", "--i3d"), ("video_fid", "--resnext")):
+    for metric, flag in (("fvd", "--i3d"), ("video_fid", "--resnext"), ("fid", "--inception")):
         said = kinema("evaluate", run, *SMALL, "--metrics", metric, flag, "hostile.pth")
         assert said.code == 1
         assert "nothing in it was run" in said.err

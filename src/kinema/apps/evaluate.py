@@ -43,6 +43,8 @@ class Options:
     """network of FVD, which cannot be shipped: I3D as a TorchScript file or as a state dict"""
     resnext: Path | None = None
     """network of video FID, which cannot be shipped: a checkpoint of 3-D ResNeXt-101"""
+    inception: Path | None = None
+    """network of FID, which cannot be shipped: weights-inception-2015-12-05-6726825d.pth"""
     against: tuple[str, ...] = ()
     """another run, repeatable: who wins by the generative adversarial metric"""
     out: Path | None = None

@@ -7,6 +7,7 @@ METRICS = {
     "fd_judge": "kinema.metrics.measures:fd_judge",
     "fd_random": "kinema.metrics.measures:fd_random",
     "fd_pixels": "kinema.metrics.measures:fd_pixels",
+    "fid": "kinema.metrics.fid:fid",
     "moving_shapes": "kinema.metrics.shapes:moving_shapes",
     "fvd": "kinema.metrics.fvd:fvd",
     "fvd_cd": "kinema.metrics.fvd:fvd_cd",
@@ -20,10 +21,12 @@ METRICS = {
 """name -> "module:function" of (system, data, *, n, seed, log) -> list[Row], imported when asked for"""
 
 NEEDS = {
+    "fid": ("inception", "train"),
     "fvd": ("i3d",),
     "fvd_cd": ("i3d",),
     "fvd_stylegan_v": ("i3d",),
     "nearest_training": ("train",),
     "video_fid": ("resnext", "train"),
 }
-"""what a metric takes besides: `i3d` or `resnext`, a `Foreign` network; `train`, opening training clips"""
+"""what a metric takes besides: `i3d`, `resnext` or `inception`, a `Foreign` network; `train`, what opens the
+training clips"""

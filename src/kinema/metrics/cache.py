@@ -1,4 +1,4 @@
-"""Trained judges are kept in the cache folder, so that a second evaluation does not train them again.
+"""Trained judges and statistics of real sets are kept in the cache folder, for the next evaluation.
 
 A file's name is a hash of all that decides its content; a broken one is made again, and a folder that cannot
 be written to only costs time.
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from kinema.core.files import cache_folder
 
@@ -30,8 +30,7 @@ def trained(key: dict[str, Any], empty: Callable[[], Net], fit: Callable[[], Net
         empty: makes the network without training it.
         fit: trains it.
     """
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-    path = cache_folder() / "judges" / f"{digest}.safetensors"
+    path = _place("judges", key)
     if path.exists():
         net = empty()
         with contextlib.suppress(SafetensorError, OSError, RuntimeError):
@@ -39,8 +38,20 @@ def trained(key: dict[str, Any], empty: Callable[[], Net], fit: Callable[[], Net
             return net.eval()
     net = fit().eval()
     with contextlib.suppress(OSError, SafetensorError):
-        _write(net, path)
+        _write(net.state_dict(), path)
     return net
+
+
+def kept(key: dict[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors that `make` gives, read from the cache if `key` was made before."""
+    path = _place("statistics", key)
+    if path.exists():
+        with contextlib.suppress(SafetensorError, OSError):
+            return load_file(path)
+    found = make()
+    with contextlib.suppress(OSError, SafetensorError):
+        _write(found, path)
+    return found
 
 
 def weights_hash(net: nn.Module) -> str:
@@ -51,13 +62,18 @@ def weights_hash(net: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write(net: nn.Module, path: Path) -> None:
+def _place(folder: str, key: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+    return cache_folder() / folder / f"{digest}.safetensors"
+
+
+def _write(state: dict[str, Tensor], path: Path) -> None:
     """Write to a file beside it first, so that no one reads half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(handle)
     try:
-        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, beside)
+        save_file({k: v.contiguous() for k, v in state.items()}, beside)
         Path(beside).replace(path)
     finally:
         Path(beside).unlink(missing_ok=True)

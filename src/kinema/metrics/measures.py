@@ -5,7 +5,7 @@ of real clips against other real clips, which is the best that can be hoped for,
 beaten.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,9 +113,15 @@ def compared(system: Any, data: Any, n: int, seed: int, log: Log) -> tuple[Clips
 
 def generated(system: Any, data: Any, n: int, seed: int, log: Log) -> Clips:
     """Clips that the system makes of the captions of the set in turn; of the shape of its clips."""
-    fake = _generate(system, _captions(system, data, n), seed, log)
-    _same_shape(fake, data.pixels(range(1)))
-    return fake
+    return np.concatenate(list(generated_parts(system, data, n, seed, log)))
+
+
+def generated_parts(system: Any, data: Any, n: int, seed: int, log: Log) -> Iterator[Clips]:
+    """The same clips, some at a time."""
+    real = data.pixels(range(1))
+    for clips in _made(system, _captions(system, data, n), seed, log):
+        _same_shape(clips, real)
+        yield clips
 
 
 def untrained(system: Any, data: Any) -> Any:
@@ -189,15 +195,17 @@ def _captions(system: Any, data: Any, n: int) -> list[str]:
     return [known[i % len(known)] for i in range(n)]
 
 
-def _generate(system: Any, captions: Sequence[str], seed: int, log: Log, batch: int = 50) -> Clips:
-    """Clip i is a function of its caption and of (seed, i)."""
-    parts = []
+def _generate(system: Any, captions: Sequence[str], seed: int, log: Log) -> Clips:
+    return np.concatenate(list(_made(system, captions, seed, log)))
+
+
+def _made(system: Any, captions: Sequence[str], seed: int, log: Log, batch: int = 50) -> Iterator[Clips]:
+    """Some clips at a time; clip i is a function of its caption and of (seed, i)."""
     for start in range(0, len(captions), batch):
         wanted = captions[start : start + batch]
-        parts.append(system.generate(wanted, [seed * 1_000_003 + start + i for i in range(len(wanted))]))
+        yield system.generate(wanted, [seed * 1_000_003 + start + i for i in range(len(wanted))])
         if start % 250 == 0 and start:
             log(f"{start} of {len(captions)} clips made")
-    return np.concatenate(parts)
 
 
 def _halves(data: Any, n: int) -> tuple[range, range]:

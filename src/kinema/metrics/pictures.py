@@ -1,7 +1,7 @@
 """Pictures of classes scored by a classifier of the real ones: how near, how various, and of which class.
 
 FD-judge is the Fréchet distance of the classifier's features, and says so: FID is that distance on the
-features of another network, Inception, which no package brings.
+features of another network, Inception, which no package brings (`kinema.metrics.fid`).
 """
 
 from typing import Any
