@@ -47,8 +47,8 @@ OBJECTIVES: dict[str, Adversarial] = {
 FPS = 8
 STANDING, STANDING_BATCH = 16, 64
 """batches of standing statistics, and pictures in each"""
-GAMMA = "gamma"
-"""term of the generator without gradient: γ of its attention, in the log"""
+GAMMA, ACCURACY = "gamma", "accuracy"
+"""terms without gradient, for the log: γ of the generator's attention; how often the critic is right"""
 SHOWN = 8
 """classes of a preview or an example, and pictures of each"""
 
@@ -157,6 +157,7 @@ class PictureSystem(System):
         terms = {"fake": self.objective.false(false, true)}
         if c.loss not in COMPARED:
             terms = {"real": self.objective.true(true), **terms}
+        terms[ACCURACY] = accuracy(true, false, c.loss in ABSOLUTE)
         if paired:
             gamma = r3gan.annealed(c.gamma, progress.fraction)
             terms["r1"] = gamma * gradient_penalty(true, real)
@@ -342,6 +343,20 @@ class PictureSystem(System):
         z, said = self.codes([0, 1], [classes[0], classes[-1]] if classes else ["", ""], None)
         given = (z,) if said is None else (z, said)
         return self.generator.eval(), given, ["noise", "class"][: len(given)], ["picture"]
+
+
+def accuracy(true: Tensor, false: Tensor, absolute: bool) -> Tensor:
+    """Share of logits (B,) on the right side of zero, without gradient.
+
+    Args:
+        true: of real pictures.
+        false: of generated ones.
+        absolute: zero means something; else the share of pairs whose real picture has the larger one.
+    """
+    with torch.no_grad():
+        if not absolute:
+            return (true > false).float().mean()
+        return torch.cat([true > 0, false < 0]).float().mean()
 
 
 def noise(seed: int, width: int, truncation: float | None) -> Tensor:
