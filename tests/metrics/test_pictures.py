@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kinema.apps.plots import write_plots
 from kinema.core.errors import UsageError
 from kinema.data import MovingShapes, open_pictures
 from kinema.metrics import pictures as metric
 from kinema.metrics.picture_judge import PictureJudge, picture_judge
 from kinema.metrics.pictures import pictures
+from kinema.metrics.report import to_json
+from kinema.metrics.truncation import truncation
 
 SIZE, N = 16, 300
 
@@ -84,6 +87,40 @@ def test_scores_of_real_pictures_one_hue_and_torn_halves(scored: Any) -> None:
     mixed = scored(torn)["copier"]
     assert mixed["halves agree"] < 0.5
     assert mixed["hues"] > 0.95
+
+
+class Truncator(Copier):
+    """Knows fewer pictures of each class, the smaller the truncation."""
+
+    thresholds = (0.1, 1.0, 2.0)
+
+    def truncated(self, captions: Sequence[str], seeds: Sequence[int], truncation: float) -> Any:
+        return self.generate(captions, [seed % max(1, int(300 * truncation)) for seed in seeds])
+
+
+def test_truncation_weighs_quality_against_variety(tmp_path: Path) -> None:
+    data, said = open_pictures("mirrored", size=SIZE, split="val"), []
+    rows = truncation(Truncator(), data, n=N, seed=0, log=said.append)
+    names = [f"copier, truncation {t}" for t in (2, 1, 0.1)]
+    assert [row.name for row in rows] == ["copier", *names, "real, held out"]
+    assert rows[0].metrics == rows[1].metrics  # 2 bounds nothing here
+    assert rows[3].metrics["recall"] < rows[0].metrics["recall"]
+    assert rows[3].metrics["label right"] > 0.8
+    assert rows[3].metrics["FD-judge"] > rows[0].metrics["FD-judge"]
+    curves = rows[0].protocol["by truncation"]
+    assert list(curves) == ["FD-judge", "label right", "precision", "recall"]
+    assert curves["recall"] == [
+        [t, row.metrics["recall"]] for t, row in zip((0.1, 1, 2), rows[3:0:-1], strict=True)
+    ]
+    assert "by truncation" not in rows[1].protocol
+
+    written = write_plots(to_json(rows)["rows"], ["copier"], tmp_path / "found.json")
+    drawn = {path.name: path.read_text() for path in written}
+    assert {f"found-{k}-by-truncation.svg" for k in ("fd-judge", "label-right", "recall")} < set(drawn)
+    assert "truncation 2</text>" in drawn["found-recall-by-truncation.svg"]
+    assert "real, held out" in drawn["found-recall-by-truncation.svg"]
+    with pytest.raises(UsageError, match="no noise that is truncated"):
+        truncation(Copier(), data, n=N, seed=0, log=said.append)
 
 
 def test_a_judge_is_made_once_and_the_same_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Statistics for every truncation: rows by hand, float errors on the grid, and what noise belongs to them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -62,3 +64,8 @@ def test_what_cannot_be() -> None:
         BigGAN(Config(size=32, classes=("a", "b"), attention=(), truncations=1))
     with pytest.raises(UsageError, match="not 51 with norm=gn"):
         BigGAN(Config(size=32, classes=("a", "b"), attention=(), truncations=51, norm="gn"))
+
+
+def test_weights_with_rows_are_looked_at_up_to_one() -> None:
+    assert BigGAN(SMALL).thresholds == (0.2, 0.4, 0.6, 0.8, 1.0)
+    assert BigGAN(replace(SMALL, truncations=0)).thresholds[-1] == 2

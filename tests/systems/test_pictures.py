@@ -325,6 +325,8 @@ def test_several_truncations_are_rows(name: str, monkeypatch: pytest.MonkeyPatch
     assert all(np.array_equal(strip[2 + i].frames, alone[i].frames) for i in range(2))
     assert not np.array_equal(strip[0].frames, strip[2].frames)
     assert system.extent(asked) == (4, 1, 32, 32, 2)
+    scored = system.truncated(["disc"] * 2, [clip_seed(0, i) for i in range(2)], 1.0)
+    assert all(np.array_equal(scored[i], alone[i].frames) for i in range(2))
 
 
 def test_group_norm_needs_no_standing_statistics(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ def scores(folder: Path) -> list[str]:
 
 
 def curves(rows: list[dict[str, Any]]) -> list[str]:
-    """A chart of every number that the rows of one metric give by frame or by samples."""
+    """A chart of every number that the rows of one metric give by frame, by samples or by truncation."""
     first = [rows[0]["name"]]
     charts = [chart(title, near(lines, first), unit) for title, unit, lines in curves_of(rows)]
     return [f'<div class="grid">{"".join(charts)}</div>'] if charts else []
@@ -171,8 +171,9 @@ def curves_of(rows: list[dict[str, Any]]) -> list[tuple[str, str, Lines]]:
         protocol = row.get("protocol", {})
         for name, values in protocol.get("by frame", {}).items():
             found.setdefault((f"{name} by frame", "frame"), {})[row["name"]] = list(enumerate(values, 2))
-        for name, points in protocol.get("by samples", {}).items():
-            found.setdefault((f"{name} by samples", "samples"), {})[row["name"]] = [(n, v) for n, v in points]
+        for unit in ("samples", "truncation"):
+            for name, points in protocol.get(f"by {unit}", {}).items():
+                found.setdefault((f"{name} by {unit}", unit), {})[row["name"]] = [(x, y) for x, y in points]
     return [(title, unit, lines) for (title, unit), lines in found.items()]
 
 

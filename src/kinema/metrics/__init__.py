@@ -16,6 +16,7 @@ METRICS = {
     "pictures": "kinema.metrics.pictures:pictures",
     "photo_motion": "kinema.metrics.photo_motion:photo_motion",
     "video_fid": "kinema.metrics.resnext:video_fid",
+    "truncation": "kinema.metrics.truncation:truncation",
     "wind": "kinema.metrics.photo_motion:wind",
 }
 """name -> "module:function" of (system, data, *, n, seed, log) -> list[Row], imported when asked for"""

@@ -4,6 +4,7 @@ FD-judge is the Fréchet distance of the classifier's features, and says so: FID
 features of another network, Inception, which no package brings (`kinema.metrics.fid`).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,44 @@ def pictures(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row
     real: where these part, it remembers. Of real pictures stand the held-out ones, and those with their
     classes shuffled.
     """
+    chance = np.random.default_rng(seed)
+    given = beside(data, n, seed, chance, log)
+    m, judge = len(given.asked), given.judge
+    rows = {
+        name: given.scores(generated(s, data, m, seed, log))
+        for name, s in ((system.name, system), ("untrained", untrained(system, data)))
+    }
+    rows[system.name] |= _recognised(system, {"training": judge.train, "held-out": data}, m, chance)
+    rows["real, held out"] = given.scores(given.other, given.labels)
+    rows["real, classes shuffled"] = {
+        "label right": float((judge(given.other).label == chance.permutation(given.labels)).mean())
+    }
+    return [Row(name, numbers, m, {"metric": "pictures", **given.protocol}) for name, numbers in rows.items()]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What pictures are compared with."""
+
+    judge: PictureJudge
+    real: Seen
+    """what the judge finds in half of the real pictures"""
+    other: NDArray[np.uint8]
+    """as many real pictures"""
+    labels: NDArray[np.int64]
+    """their classes"""
+    asked: NDArray[np.int64]
+    """the classes in turn, which pictures are asked for"""
+    protocol: dict[str, Any]
+
+    def scores(self, pixels: NDArray[np.uint8], asked: NDArray[np.int64] | None = None) -> dict[str, float]:
+        """The numbers of a row; `asked` are the classes of the pictures, if these are not in turn."""
+        pixels = pixels[..., : self.other.shape[-1]]  # grey ones were repeated
+        return _scores(self.judge, pixels, self.asked if asked is None else asked, self.real)
+
+
+def beside(data: Any, n: int, seed: int, chance: np.random.Generator, log: Log) -> Beside:
+    """Two halves of held-out pictures, chosen by chance, and their judge; n of each if there are enough."""
     if not isinstance(data, Pictures):
         raise UsageError(
             "this metric reads pictures of classes: --data cifar10, digits, mirrored or a folder."
@@ -41,32 +80,13 @@ def pictures(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row
     judge, m = picture_judge(data.where, *data.pixels([0]).shape[2::2]), min(n, len(data) // 2)
     if m < n:
         log(f"{len(data)} held-out pictures give two halves of {m}: {m} samples are taken, not {n}")
-    chance = np.random.default_rng(seed)
     order = chance.permutation(len(data))  # sets may be sorted by class
     first, second = order[:m], order[m : 2 * m]
-    real, other = judge(data.pixels(first)), data.pixels(second)
+    protocol = {**judge.describe(), "judge_accuracy": round(judge.accuracy(data), 4), "data": data.describe}
+    protocol |= {"reference": m, "picture_seed": seed, "ddof": 1, "neighbours": NEIGHBOURS}
     asked = np.arange(m) % len(data.captions)
-    made = {
-        name: generated(s, data, m, seed, log)
-        for name, s in ((system.name, system), ("untrained", untrained(system, data)))
-    }
-    rows = {
-        name: _scores(judge, pixels[..., : other.shape[-1]], asked, real) for name, pixels in made.items()
-    }
-    rows[system.name] |= _recognised(system, {"training": judge.train, "held-out": data}, m, chance)
-    rows["real, held out"] = _scores(judge, other, data.labels[second], real)
-    rows["real, classes shuffled"] = {
-        "label right": float((judge(other).label == chance.permutation(data.labels[second])).mean())
-    }
-    protocol = {"metric": "pictures", **judge.describe(), "judge_accuracy": round(judge.accuracy(data), 4)}
-    protocol |= {
-        "data": data.describe,
-        "reference": m,
-        "picture_seed": seed,
-        "ddof": 1,
-        "neighbours": NEIGHBOURS,
-    }
-    return [Row(name, numbers, m, protocol) for name, numbers in rows.items()]
+    real, other = judge(data.pixels(first)), data.pixels(second)
+    return Beside(judge, real, other, data.labels[second], asked, protocol)
 
 
 def _recognised(

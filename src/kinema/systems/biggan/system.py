@@ -49,6 +49,11 @@ class BigGAN(PictureSystem):
         weights = filters(self.generator, without=[self.generator.shared])  # type: ignore[list-item]
         return terms | {"orthogonal": c.orthogonal * orthogonal_penalty(weights)}
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Truncations to look at; weights with rows of statistics have them up to 1."""
+        return tuple(t for t in super().thresholds if t <= 1 or not self.config.truncations)
+
     @contextmanager
     def standing(self, truncation: float | None, request: PictureRequest) -> Iterator[None]:
         """Inside, batch norms have the statistics of a truncation: those that the weights have, or anew."""

@@ -47,6 +47,8 @@ OBJECTIVES: dict[str, Adversarial] = {
 FPS = 8
 STANDING, STANDING_BATCH = 16, 64
 """batches of standing statistics, and pictures in each"""
+THRESHOLDS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
+"""truncations at which quality and variety are weighed"""
 GAMMA, ACCURACY = "gamma", "accuracy"
 """terms without gradient, for the log: γ of the generator's attention; how often the critic is right"""
 SHOWN = 8
@@ -188,6 +190,11 @@ class PictureSystem(System):
         """Names of classes -> (B, K)."""
         return one_hot(labels, self.config.classes, self.device)
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Truncations that are looked at when quality and variety are weighed."""
+        return THRESHOLDS
+
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:
         """Take the statistics of batch norm for the weights as they are, on noise that is always the same."""
         if not self.config.settled:
@@ -318,6 +325,11 @@ class PictureSystem(System):
     def generate(self, captions: Sequence[str], seeds: Sequence[int], batch: int = 64) -> Pixels:
         """One picture for every class and seed: uint8 (N, 1, S, S, 3); each depends on its own only."""
         return self.render(*self.codes(seeds, captions, None), batch)
+
+    def truncated(self, captions: Sequence[str], seeds: Sequence[int], truncation: float) -> Pixels:
+        """As `generate`, from noise truncated so and with the statistics that belong to it."""
+        with self.standing(truncation, self.Request()):
+            return self.render(*self.codes(seeds, captions, truncation))
 
     def recognised(self, batch: dict[str, Any]) -> float | None:
         """Share of real pictures that the critic calls real; None where its logits have no zero."""
