@@ -57,6 +57,14 @@ def test_few_digits_train_in_grey(kinema) -> None:
     )
 
 
+def test_drawings_are_checked_by_name_and_train(kinema) -> None:
+    said = kinema("data", "check", "drawings", "--for", "biggan", *TINY)
+    assert said.code == 0, said.err
+    assert said.out.startswith("drawings: ready for biggan, preset tiny")
+    assert train(kinema, "drawings").code == 0
+    assert json.loads(Path("run/config.json").read_text())["data"]["where"] == "drawings"
+
+
 def test_problems_are_named_and_counts_shown(kinema) -> None:
     kinema(*MAKE)
     Path("set/train/bar/000000.png").write_bytes(b"nothing")

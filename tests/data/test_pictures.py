@@ -66,7 +66,7 @@ def test_names_stay_and_paths_become_absolute(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("where", "settings", "error", "says"),
     [
-        ("nowhere", {}, UsageError, "the sets are cifar10, digits, mirrored"),
+        ("nowhere", {}, UsageError, "the sets are cifar10, digits, drawings, mirrored"),
         ("some/where", {}, DataError, "there is no folder 'some/where'"),
         ("mirrored:0", {}, UsageError, "after the colon comes how many"),
         ("mirrored:many", {}, UsageError, "after the colon comes how many"),

@@ -49,7 +49,8 @@ class Check:
     """Decode every clip or picture as training would, and say what is wrong."""
 
     folder: tyro.conf.Positional[Path]
-    """holds the clips and their captions, or a folder of pictures for each class; or a packed file"""
+    """holds the clips and their captions, or a folder of pictures for each class; or a packed file, or the
+    name of a set of pictures"""
     system: Annotated[str, tyro.conf.arg(name="for")] = "tgans-c"
     """the system that shall be trained"""
     preset: str = TRAIN_PRESET

@@ -1,4 +1,4 @@
-"""What is wrong with a folder or a packed file of pictures, said before anything long starts."""
+"""What is wrong with a set, a folder or a packed file of pictures, said before anything long starts."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from kinema.data.picture_folder import (
     too_many,
     unpacked,
 )
+from kinema.data.pictures import SETS, open_pictures
 from kinema.data.prepare import Seen
 
 FEW_PICTURES = 50
@@ -47,7 +48,7 @@ def check_pictures(
     """Decode every picture as training would, and report.
 
     Args:
-        where: a folder with a folder of pictures for each class, or a packed file.
+        where: a folder with a folder of pictures for each class, a packed file, or the name of a set.
         size: side of the pictures that the network wants.
         channels: 1 or 3.
         conditional: whether the system needs classes.
@@ -56,6 +57,14 @@ def check_pictures(
         DataError: nothing is there, or it holds no pictures.
     """
     path = Path(where)
+    if str(where).partition(":")[0] in SETS:
+        parts = [open_pictures(where, size=size, channels=channels, split=part) for part in ("train", "val")]
+        names = parts[0].captions
+        named = [Listed(path, names[k], names[k], part is parts[1]) for part in parts for k in part.labels]
+        n = len(named)
+        return _report(
+            Listing(named, [], []), names, [Seen(size, size, 1)] * n, [""] * n, (size, channels), conditional
+        )
     if path.is_file():
         whole = unpacked(path)
         _, height, width, _ = whole.pixels.shape

@@ -84,8 +84,10 @@ class Pictures:
         return self._pixels[np.asarray(indices, np.int64)][:, None]
 
 
-SETS = ("cifar10", "digits", "mirrored")
+SETS = ("cifar10", "digits", "drawings", "mirrored")
 """sets that have a name"""
+DRAWINGS, DRAWN = Path(__file__).with_name("drawings.npz"), 64
+"""public-domain drawings that `benchmarks/drawings.py` packed, and their side in pixels"""
 
 
 def open_pictures(
@@ -94,8 +96,8 @@ def open_pictures(
     """Open a set of pictures by name, folder or file.
 
     Args:
-        where: "cifar10" (fetched beforehand), "digits", "mirrored", with ":500" appended for so many pictures
-            in training; a folder with a folder of pictures for each class; or a packed npz file.
+        where: "cifar10" (fetched beforehand), "digits", "drawings", "mirrored", with ":500" appended for so
+            many pictures in training; a folder with a folder of pictures for each class; or a packed file.
         size: side of the square pictures in pixels; larger ones are area-averaged.
         channels: 1 (grey) or 3.
         split: "train", "val" or "all".
@@ -142,6 +144,10 @@ def _named(name: str, count: str, size: int, channels: int, split: Split, seed: 
             rows_ = np.random.default_rng(28).permutation(rows_)
         pixels, labels = digits.images[rows_][..., None], digits.labels[rows_]
         classes = tuple("0123456789")
+    elif name == "drawings":
+        drawn = read_packed(DRAWINGS, DRAWN, 3, split)
+        order = np.random.default_rng(28).permutation(len(drawn.labels)) if count else slice(None)
+        pixels, labels, classes = drawn.pixels[order], drawn.labels[order], drawn.classes
     else:
         check_memory(PICTURES[split], size, 3)
         made = mirrored(PICTURES[split], size, split, seed)

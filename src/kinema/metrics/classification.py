@@ -17,7 +17,9 @@ def classification(system: Any, data: Any, *, n: int, seed: int, log: Log) -> li
     Beside it the same network before training, and chance: every class equally likely.
     """
     if not isinstance(data, Pictures):
-        raise UsageError("this metric reads pictures of classes: --data digits, cifar10 or a folder.")
+        raise UsageError(
+            "this metric reads pictures of classes: --data digits, cifar10, drawings or a folder."
+        )
     known = tuple(getattr(system, "system", system).config.classes)
     if tuple(data.captions) != known:
         raise UsageError(f"these pictures are of {len(data.captions)} classes, the classifier's are others.")

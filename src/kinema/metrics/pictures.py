@@ -74,7 +74,7 @@ def beside(data: Any, n: int, seed: int, chance: np.random.Generator, log: Log) 
     """Two halves of held-out pictures, chosen by chance, and their judge; n of each if there are enough."""
     if not isinstance(data, Pictures):
         raise UsageError(
-            "this metric reads pictures of classes: --data cifar10, digits, mirrored or a folder."
+            "this metric reads pictures of classes: --data cifar10, digits, drawings, mirrored or a folder."
         )
     log("training, or reading from the cache, the judge of these pictures")
     judge, m = picture_judge(data.where, *data.pixels([0]).shape[2::2]), min(n, len(data) // 2)
