@@ -4,6 +4,7 @@ FD-judge is the Fréchet distance of the classifier's features, and says so: FID
 features of another network, Inception, which no package brings (`kinema.metrics.fid`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from kinema.data.mirrored import HUES, halves
 from kinema.data.pictures import Pictures
 from kinema.metrics.frechet import frechet_by_count, frechet_distance, limit
 from kinema.metrics.kid import kid
-from kinema.metrics.measures import Log, generated, untrained
+from kinema.metrics.measures import Log, generated_parts, untrained
 from kinema.metrics.picture_judge import PictureJudge, Seen, picture_judge
 from kinema.metrics.prdc import prdc
 from kinema.metrics.report import Row
@@ -38,11 +39,11 @@ def pictures(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row
     given = beside(data, n, seed, chance, log)
     m, judge = len(given.asked), given.judge
     rows = {
-        name: given.scores(generated(s, data, m, seed, log))
+        name: given.scores(generated_parts(s, data, m, seed, log))
         for name, s in ((system.name, system), ("untrained", untrained(system, data)))
     }
     rows[system.name] |= _recognised(system, {"training": judge.train, "held-out": data}, m, chance)
-    rows["real, held out"] = given.scores(given.other, given.labels)
+    rows["real, held out"] = given.scores([given.other], given.labels)
     rows["real, classes shuffled"] = {
         "label right": float((judge(given.other).label == chance.permutation(given.labels)).mean())
     }
@@ -64,10 +65,21 @@ class Beside:
     """the classes in turn, which pictures are asked for"""
     protocol: dict[str, Any]
 
-    def scores(self, pixels: NDArray[np.uint8], asked: NDArray[np.int64] | None = None) -> dict[str, float]:
-        """The numbers of a row; `asked` are the classes of the pictures, if these are not in turn."""
-        pixels = pixels[..., : self.other.shape[-1]]  # grey ones were repeated
-        return _scores(self.judge, pixels, self.asked if asked is None else asked, self.real)
+    def scores(
+        self, parts: Iterable[NDArray[np.uint8]], asked: NDArray[np.int64] | None = None
+    ) -> dict[str, float]:
+        """The numbers of a row of pictures, which come in parts, of which none is kept.
+
+        `asked` are their classes, if these are not in turn.
+        """
+        mirrored, seen, hues = self.judge.train.where.partition(":")[0] == "mirrored", [], []
+        for part in parts:
+            pixels = part[..., : self.other.shape[-1]]  # grey ones were repeated
+            seen.append(self.judge(pixels))
+            hues += [halves(pixels[:, 0])] if mirrored else []
+        features, logits = map(np.concatenate, zip(*seen, strict=True))
+        found = _scores(Seen(features, logits), self.asked if asked is None else asked, self.real)
+        return found | (_hues(np.concatenate(hues)) if mirrored else {})
 
 
 def beside(data: Any, n: int, seed: int, chance: np.random.Generator, log: Log) -> Beside:
@@ -105,21 +117,20 @@ def _recognised(
     return found
 
 
-def _scores(
-    judge: PictureJudge, pixels: NDArray[np.uint8], asked: NDArray[np.int64], real: Seen
-) -> dict[str, float]:
-    """The numbers of one row."""
-    seen = judge(pixels)
+def _scores(seen: Seen, asked: NDArray[np.int64], real: Seen) -> dict[str, float]:
+    """The numbers of what the judge found."""
     found = {"FD-judge": frechet_distance(real.features, seen.features)}
-    if len(pixels) >= 10:
+    if len(asked) >= 10:
         found["FD-judge at infinity"] = limit(frechet_by_count(real.features, seen.features))
-    if len(pixels) >= SUBSET:
+    if len(asked) >= SUBSET:
         found["KID"] = 1000 * kid(real.features, seen.features, size=SUBSET)[0]
     found["label right"] = float((seen.label == asked).mean())
-    if judge.train.where.partition(":")[0] == "mirrored":
-        hues = halves(pixels[:, 0])
-        found["halves agree"] = float(((hues[:, 0] == hues[:, 1]) & (hues[:, 0] >= 0)).mean())
-        found["hues"] = variety(hues[hues >= 0], len(HUES))
-    if len(pixels) > NEIGHBOURS:
+    if len(asked) > NEIGHBOURS:
         found |= prdc(real.features, seen.features, NEIGHBOURS)
     return found
+
+
+def _hues(hues: NDArray[np.int64]) -> dict[str, float]:
+    """Of mirrored shapes: the hues of their halves (N, 2)."""
+    same = (hues[:, 0] == hues[:, 1]) & (hues[:, 0] >= 0)
+    return {"halves agree": float(same.mean()), "hues": variety(hues[hues >= 0], len(HUES))}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kinema.core.errors import UsageError
-from kinema.metrics.measures import Log, generated
+from kinema.metrics.measures import Log, generated_parts
 from kinema.metrics.pictures import beside
 from kinema.metrics.report import Row
 
@@ -29,11 +29,11 @@ def truncation(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[R
     given, name = beside(data, n, seed, np.random.default_rng(seed), log), system.name
     m = len(given.asked)
     captions, seeds = [data.captions[k] for k in given.asked], [seed * 1_000_003 + i for i in range(m)]
-    rows = {name: given.scores(generated(system, data, m, seed, log))}
+    rows = {name: given.scores(generated_parts(system, data, m, seed, log))}
     for t in sorted(thresholds, reverse=True):
         log(f"{m} pictures of noise truncated at {t:g}, after the statistics for it")
-        rows[f"{name}, truncation {t:g}"] = given.scores(system.truncated(captions, seeds, t))
-    rows["real, held out"] = given.scores(given.other, given.labels)
+        rows[f"{name}, truncation {t:g}"] = given.scores([system.truncated(captions, seeds, t)])
+    rows["real, held out"] = given.scores([given.other], given.labels)
     curves: dict[str, Any] = {name: {}, "real, held out": {}}
     for number in (k for k in DRAWN if k in rows[name]):
         curves[name][number] = [[t, rows[f"{name}, truncation {t:g}"][number]] for t in sorted(thresholds)]
