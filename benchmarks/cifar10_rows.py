@@ -1,6 +1,6 @@
-"""CIFAR-10 in equally many steps: BigGAN, SAGAN, BigGAN without classes, with DCGAN's recipe; and a curve.
+"""CIFAR-10 in equally many steps: BigGAN, with a hinge, without classes, with DCGAN's recipe; SAGAN; a curve.
 
-    python benchmarks/cifar10_rows.py --steps 1500 --out runs/cifar10 [--only biggan sagan …]
+    python benchmarks/cifar10_rows.py --steps 3000 --out runs/cifar10 [--only biggan sagan …]
     python benchmarks/cifar10_rows.py --curve 15 --only biggan --out runs/long
 
 Each row is the preset `cifar10` of its system but for the settings below. A run with scores is not trained
@@ -19,11 +19,11 @@ from shapes_rows import kinema
 from kinema.apps.plots import curve
 from kinema.core.files import write_text
 
-DCGAN = ("loss=log", "spectral=none", "initial=normal", "attention=", "betas=0.5,0.999", "lr=2e-4")
+DCGAN = ("loss=log", "spectral=none", "initial=normal", "attention=", "betas=0.5,0.999", "lr=2e-4", "r1=0")
 PLAIN = ("conditional=false", "shared=none", "hierarchical=false", "updates=alternating")
 ROWS: dict[str, tuple[str, ...]] = {
     "biggan": ("biggan",),
-    "pairs": ("biggan", "loss=relativistic", "r1=0.1"),
+    "hinge": ("biggan", "loss=hinge", "r1=0"),
     "unconditional": ("biggan", "conditional=false", "shared=none"),
     "dcgan": ("biggan", *PLAIN, *DCGAN),
     "sagan": ("sagan",),
