@@ -1,4 +1,4 @@
-"""CIFAR-10 in equally many steps: BigGAN, with a hinge, without classes, with DCGAN's recipe; SAGAN; a curve.
+"""CIFAR-10: BigGAN, with a hinge, without classes, with DCGAN's recipe, and SAGAN, or one run as a curve.
 
     python benchmarks/cifar10_rows.py --steps 3000 --out runs/cifar10 [--only biggan sagan …]
     python benchmarks/cifar10_rows.py --curve 15 --only biggan --out runs/long
