@@ -1,8 +1,8 @@
 """A classifier of the real pictures, whose features carry distances and whose answers say what is shown.
 
 A residual network (`kinema.nn.resnet`) that learns from training pictures, shifted and mirrored by chance,
-where it is needed, in minutes, and is kept in the cache. That of CIFAR-10 had a longer training and comes with
-the package: `benchmarks/cifar10_judge.py` made it, and it is right on 91.3 % of the 10,000 held-out pictures.
+where it is needed, in minutes, and is kept in the cache. That of CIFAR-10 comes with the package:
+`benchmarks/cifar10_judge.py` trained it longer, and it is right on 91.3 % of the 10,000 held-out pictures.
 """
 
 from collections.abc import Iterator
