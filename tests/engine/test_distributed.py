@@ -50,11 +50,11 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.distributed
 def test_both_processes_go_back_when_the_first_sees_a_collapse(tmp_path: Path) -> None:
-    shown = ("save_every_steps=2", "preview_every_steps=4")
+    shown = ("save_every_steps=2", "preview_every_steps=2")
     done = torchrun(tmp_path / "two", "Dull", "0", "steps=10", "batch=8", *shown)
     assert done.returncode == 0, done.stderr
     assert "training collapsed before step 8: back to step 2" in done.stderr
-    one, _ = run(tmp_path / "one", Dull, steps=10, batch=8, save_every_steps=2, preview_every_steps=4)
+    one, _ = run(tmp_path / "one", Dull, steps=10, batch=8, save_every_steps=2, preview_every_steps=2)
     state = load_file(tmp_path / "two" / STATE)
     two = {k.removeprefix("model/"): v for k, v in state.items() if k.startswith("model/")}
     assert largest_difference(numbers(one), two) <= 1e-6

@@ -238,7 +238,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_a_collapse_goes_back_to_the_last_state_that_was_well(tmp_path: Path) -> None:
-    system, outcome = run(tmp_path / "run", Dull, steps=10, save_every_steps=1, preview_every_steps=4)
+    system, outcome = run(tmp_path / "run", Dull, steps=10, save_every_steps=1, preview_every_steps=2)
     assert system.done == [*range(8), *range(3, 10)]
     assert outcome.steps == 10
     assert notes(tmp_path / "run") == [
@@ -247,15 +247,15 @@ def test_a_collapse_goes_back_to_the_last_state_that_was_well(tmp_path: Path) ->
 
 
 def test_a_collapse_in_the_last_preview_is_undone_too(tmp_path: Path) -> None:
-    system, _ = run(tmp_path / "run", Dull, steps=8, save_every_steps=2, preview_every_steps=4)
+    system, _ = run(tmp_path / "run", Dull, steps=8, save_every_steps=2, preview_every_steps=2)
     assert system.done == [*range(8), *range(2, 8)]
 
 
 def test_a_second_collapse_ends_the_run_with_the_weights_from_before(tmp_path: Path) -> None:
-    kind = type("Twice", (Dull,), {"dull": (8, 12)})
+    kind = type("Twice", (Dull,), {"stubborn": True})
     with pytest.raises(Diverged, match=r"collapsed again after step 8; .* of step 2, which was well"):
-        run(tmp_path / "run", kind, steps=20, save_every_steps=2, preview_every_steps=4)
-    well, _ = run(tmp_path / "well", type("Well", (Dull,), {"dull": ()}), steps=2, preview_every_steps=4)
+        run(tmp_path / "run", kind, steps=20, save_every_steps=2, preview_every_steps=2)
+    well, _ = run(tmp_path / "well", type("Well", (Dull,), {"dull": ()}), steps=2, preview_every_steps=2)
     found = load_file(tmp_path / "run" / "weights.safetensors")
     wanted = load_file(tmp_path / "well" / "weights.safetensors")
     assert largest_difference(found, wanted) == 0
@@ -263,8 +263,13 @@ def test_a_second_collapse_ends_the_run_with_the_weights_from_before(tmp_path: P
 
 
 def test_a_run_that_never_was_well_is_warned_and_goes_on(tmp_path: Path) -> None:
-    kind = type("Always", (Dull,), {"dull": (2, 4, 6, 8)})
+    kind = type("Always", (Dull,), {"dull": (2, 4, 6, 8), "stubborn": True})
     _, outcome = run(tmp_path / "run", kind, steps=8, preview_every_steps=2)
     assert outcome.steps == 8
     assert [note[:8] for note in notes(tmp_path / "run")] == ["collapse"]
     assert not (tmp_path / "run" / "state.healthy.safetensors").exists()
+
+
+def test_one_dull_preview_makes_no_collapse(tmp_path: Path) -> None:
+    system, _ = run(tmp_path / "run", type("Wink", (Dull,), {"dull": (6,)}), steps=8, preview_every_steps=2)
+    assert system.done == [*range(8)]

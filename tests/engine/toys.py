@@ -111,9 +111,10 @@ class DropGame(Game):
 
 
 class Dull(Game):
-    """Its previews are varied, but all alike in the steps of `dull` the first time they are shown."""
+    """Its previews are varied, but all alike in the steps of `dull`: the first time, or always."""
 
-    dull: tuple[int, ...] = (8,)
+    dull: tuple[int, ...] = (6, 8)
+    stubborn = False
     normalised = True
 
     def __init__(self) -> None:
@@ -127,9 +128,8 @@ class Dull(Game):
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         step = self.done[-1] + 1
-        spread = 5 if step in self.dull and step not in self.shown else 255
-        if len(self.dull) < 2:
-            self.shown.append(step)
+        spread = 5 if step in self.dull and (self.stubborn or step not in self.shown) else 255
+        self.shown.append(step)
         chance = np.random.default_rng(0)
         clips = (spread * chance.random((8, 1, 4, 4, 3))).astype(np.uint8)
         return Batch([Video(clip, Fraction(8)) for clip in clips])

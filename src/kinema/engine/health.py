@@ -14,6 +14,8 @@ from kinema.nn.norm import Spectral, singular_values, top_singular_value
 WELL, GONE, DULL = 0.5, 0.25, 0.1
 """variety of previews, as a share of that of real items: from which on a run is well, under which one that
 was well has collapsed, and under which one that never was is warned of"""
+PATIENCE = 2
+"""previews in a row that make a run well, and that make a collapse"""
 
 
 class Health:
@@ -29,6 +31,8 @@ class Health:
         self.well = self.collapsed = False
         """what the newest preview said: as varied as real items; no longer so"""
         self.was_well = False
+        self.wells = self.dull = 0
+        """previews in a row that were well, and that no longer were"""
         self.said: set[str] = set()
 
     def losses(self, means: Mapping[str, float]) -> list[str]:
@@ -65,9 +69,11 @@ class Health:
             "Try a gradient penalty, or a lower learning rate for the critic."
         )
         self.well = made >= WELL * expected
-        self.was_well |= self.well
-        self.collapsed = self.was_well and made < GONE * expected
-        return self._once("collapse", self.collapsed or (self.previews > 2 and made < DULL * expected), text)
+        self.wells = self.wells + 1 if self.well else 0
+        self.was_well |= self.wells >= PATIENCE
+        self.dull = self.dull + 1 if self.was_well and made < GONE * expected else 0
+        self.collapsed = self.dull >= PATIENCE
+        return self._once("collapse", self.dull > 0 or (self.previews > 2 and made < DULL * expected), text)
 
     def weights(self, parameters: Mapping[str, list[torch.nn.Parameter]]) -> list[str]:
         """A player whose largest singular value has grown tenfold since the run was begun or resumed."""
