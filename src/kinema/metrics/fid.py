@@ -97,7 +97,7 @@ def fid(
     pictures stands beside those of the others. What was seen of them is kept in the cache.
     """
     if not isinstance(data, Pictures):
-        raise UsageError("FID is of pictures: --data cifar10, digits, mirrored or a folder.")
+        raise UsageError("FID is of pictures: --data cifar10, digits, drawings, mirrored or a folder.")
     inner = getattr(system, "system", system)
     extractor, training = InceptionExtractor(inception, getattr(inner, "device", "cpu")), train()
     if n != USUAL:
