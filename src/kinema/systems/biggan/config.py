@@ -90,7 +90,7 @@ def small() -> Preset[Config]:
 def cifar10() -> Preset[Config]:
     """CIFAR-10 with a sixth of the channels; not measured yet."""
     config = replace(_GOOD, loss="relativistic", r1=0.1)
-    return Preset(config, RunSettings(steps=14_000, batch=32), "cifar10")
+    return Preset(config, RunSettings(steps=10_000, batch=32), "cifar10")
 
 
 def paper() -> Preset[Config]:
