@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/cifar10"))
     flags = parser.parse_args()
     for row in flags.only:
-        folder = flags.out / row
+        folder = flags.out / f"{row}-{flags.seed}-{flags.steps or 'all'}"
         if not (folder / "rows.json").exists():
             run(row, folder, flags)
         found = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def run(row: str, folder: Path, flags: argparse.Namespace) -> None:
             file.write(json.dumps(point) + "\n")
         print(row, json.dumps(point), flush=True)
     write_text(folder / "rows.json", json.dumps(scored(folder, flags.n)))
-    if flags.curve:
+    if (folder / "curve.jsonl").exists():
         points = [json.loads(line) for line in (folder / "curve.jsonl").read_text("utf-8").splitlines()]
         series = {row: [(p["step"], p["FD-judge"]) for p in points]}
         write_text(folder / "curve.svg", curve("FD-judge on CIFAR-10", "step", series, [row]))

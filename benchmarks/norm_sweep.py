@@ -81,9 +81,9 @@ def error(
     norm: str, batch: int, seed: int, data: Pictures, held_out: Pictures, flags: argparse.Namespace
 ) -> float:
     """Share of held-out pictures, in percent, that a run gets wrong; it is trained as far as it is not."""
-    order = "by-class" if flags.by_class else "mixed"
-    folder = flags.out / f"{norm.replace(':', '-')}-{batch}-{order}-{seed}"
     steps = max(1, round(flags.epochs * len(data) / batch))
+    order = "by-class" if flags.by_class else "mixed"
+    folder = flags.out / f"{norm.replace(':', '-')}-{batch}-{order}-{seed}-{steps}"
     kind = load_class("group-norm")
     config = replace(
         load_presets("group-norm")["small"]().config,

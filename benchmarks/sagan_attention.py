@@ -38,7 +38,7 @@ def main() -> None:
 
 def scores(row: str, seed: int, flags: argparse.Namespace) -> dict[str, float]:
     """The numbers of one run, which goes on if it was begun."""
-    folder = flags.out / f"{row}-{seed}"
+    folder = flags.out / f"{row}-{seed}-{flags.steps}"
     if not (folder / "rows.json").exists():
         settings = [*ROWS[row], f"seed={seed}", f"steps={flags.steps}"]
         chosen = [word for setting in settings for word in ("--set", setting)]

@@ -143,7 +143,11 @@ def test_a_set_is_fetched_from_a_file(kinema, monkeypatch: pytest.MonkeyPatch, t
         (("data", "pack", ".", "--out", "a.npz", "--size", 0), 2, "a side of 1 or more"),
         (("data", "make", "mirrored", "--out", "x", "--frames", 4), 2, "belong to clips"),
         (("data", "make", "mirrored", "--out", "x", "--size", 31), 2, "even side"),
-        (("train", "biggan", *TINY, "--data", "nowhere"), 2, "the sets are cifar10, digits, drawings, mirrored"),
+        (
+            ("train", "biggan", *TINY, "--data", "nowhere"),
+            2,
+            "cifar10, digits, drawings, mirrored",
+        ),
         (("train", "biggan", *TINY, "--data", "no/where"), 1, "no folder 'no/where'"),
     ],
 )

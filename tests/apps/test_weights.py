@@ -217,3 +217,17 @@ def test_other_classes_begin_with_everything_but_their_tables(kinema, tmp_path: 
     assert "keep_optimiser needs a run folder with its state.safetensors" in said.err
     said = kinema("train", "biggan", *shape, "--set", "keep_optimiser=true", "--out", "late")
     assert "keep_optimiser goes with init_from=RUN" in said.err
+
+
+def test_as_many_other_classes_are_other_classes(kinema, tmp_path: Path) -> None:
+    shape = ("--preset", "tiny", "--set", "steps=2")
+    assert kinema("train", "biggan", *shape, "shared=none", "--out", "ten").code == 0
+    begin = ("--data", "digits:100", "--set", "init_from=ten", "seed=1")
+    said = kinema("train", "biggan", *shape, "shared=none", *begin, "--out", "digits")
+    assert said.code == 0, said.err
+    assert "it has other classes" in said.err
+    first, then = (load_file(tmp_path / run / "weights.safetensors") for run in ("ten", "digits"))
+    moved = {k: float((first[k] - then[k]).abs().max()) for k in first if first[k].is_floating_point()}
+    assert moved["critic.embed.parametrizations.weight.original"] > 0.1
+    assert moved["generator.blocks.0.0.bn1.gain.parametrizations.weight.original"] > 0.1
+    assert moved["generator.blocks.0.0.conv1.parametrizations.weight.original"] < 0.1

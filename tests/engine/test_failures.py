@@ -273,3 +273,12 @@ def test_a_run_that_never_was_well_is_warned_and_goes_on(tmp_path: Path) -> None
 def test_one_dull_preview_makes_no_collapse(tmp_path: Path) -> None:
     system, _ = run(tmp_path / "run", type("Wink", (Dull,), {"dull": (6,)}), steps=8, preview_every_steps=2)
     assert system.done == [*range(8)]
+
+
+def test_a_run_that_was_stopped_between_dull_previews_still_sees_the_collapse(tmp_path: Path) -> None:
+    shown = {"save_every_steps": 1, "preview_every_steps": 2}
+    run(tmp_path / "run", Dull, steps=6, **shown)
+    system, _ = run(tmp_path / "run", Dull, steps=8, **shown)
+    assert system.done == [6, 7, 3, 4, 5, 6, 7]
+    whole, _ = run(tmp_path / "whole", Dull, steps=8, **shown)
+    assert largest_difference(numbers(system), numbers(whole)) == 0

@@ -15,7 +15,7 @@ from toys import Game, numbers, run
 from kinema.core.results import Batch, Video
 from kinema.core.system import Player
 from kinema.engine.ema import Ema, decay
-from kinema.engine.health import Health, spectra
+from kinema.engine.health import Health, spectra, spread
 from kinema.engine.loader import Order, part
 from kinema.engine.log import Log, clock
 from kinema.engine.step import learning_rate
@@ -172,6 +172,15 @@ def test_collapse_is_seen_in_previews_that_are_all_alike() -> None:
     few = Health(players())
     few.losses({f"{name}/term": 1.0 for name in players()})
     assert not any(few.preview(Batch(clips(0).items[:3]), real) for _ in range(4))
+
+
+def test_classes_that_are_each_drawn_once_and_again_have_collapsed() -> None:
+    chance = np.random.default_rng(0)
+    classes = [chance.integers(0, 256, (1, 4, 4, 3), np.uint8) for _ in range(3)]
+    items = [Video(frames) for frames in classes for _ in range(4)]
+    labels = [str(k) for k in range(3) for _ in range(4)]
+    assert spread(Batch(items, labels=labels)) == 0
+    assert spread(Batch(items)) > 0.3
 
 
 def test_spectra_are_those_of_the_weights_before_they_are_divided() -> None:

@@ -12,6 +12,7 @@ from kinema.apps.plots import write_plots
 from kinema.core.errors import UsageError
 from kinema.data import MovingShapes, open_pictures
 from kinema.metrics import pictures as metric
+from kinema.metrics.measures import untrained
 from kinema.metrics.picture_judge import PictureJudge, picture_judge
 from kinema.metrics.pictures import pictures
 from kinema.metrics.report import to_json
@@ -95,7 +96,7 @@ class Truncator(Copier):
     thresholds = (0.1, 1.0, 2.0)
 
     def truncated(self, captions: Sequence[str], seeds: Sequence[int], truncation: float) -> Any:
-        return self.generate(captions, [seed % max(1, int(300 * truncation)) for seed in seeds])
+        yield self.generate(captions, [seed % max(1, int(300 * truncation)) for seed in seeds])
 
 
 def test_truncation_weighs_quality_against_variety(tmp_path: Path) -> None:
@@ -151,3 +152,25 @@ def test_the_judge_of_cifar10_comes_with_the_package(monkeypatch: pytest.MonkeyP
     assert seen.logits.shape == (2, 10)
     assert np.isfinite(seen.logits).all()
     assert judge.describe()["weights"] == "7d20c9a1d6a15095"
+
+
+def test_few_pictures_train_a_judge_too() -> None:
+    few = open_pictures("mirrored:60", size=SIZE)
+    assert PictureJudge("mirrored:60", SIZE, 3).accuracy(few) > 0.5
+
+
+def test_the_untrained_twin_is_settled_on_as_many_pictures_as_there_are() -> None:
+    shown: list[int] = []
+
+    class Blank(Copier):
+        def __init__(self, config: Any = None) -> None:
+            super().__init__()
+
+        def eval(self) -> "Blank":
+            return self
+
+        def settle(self, batches: Any) -> None:
+            shown.extend(len(batch["label"]) for batch in batches)
+
+    untrained(Blank(), open_pictures("mirrored:24", size=SIZE))
+    assert shown == [16, 8]

@@ -307,7 +307,7 @@ def test_standing_statistics_are_means_over_truncated_batches(
     torch.testing.assert_close(found[1], torch.stack([b.var((0, 2, 3)) for b in seen]).mean(0))
     after = dict(system.generator.named_buffers())
     assert all(torch.equal(after[key], value) for key, value in before.items())
-    z, _ = system.codes(range(20), ["disc"] * 20, 0.5)
+    z, _ = system.codes([pictures.STANDING_SEED + k for k in range(20)], ["disc"] * 20, 0.5)
     maps = system.generator.linear(z[:, : system.generator.linear.in_features])  # type: ignore[operator, index]
     torch.testing.assert_close(seen[0].flatten(1), maps)
 
@@ -325,7 +325,8 @@ def test_several_truncations_are_rows(name: str, monkeypatch: pytest.MonkeyPatch
     assert all(np.array_equal(strip[2 + i].frames, alone[i].frames) for i in range(2))
     assert not np.array_equal(strip[0].frames, strip[2].frames)
     assert system.extent(asked) == (4, 1, 32, 32, 2)
-    scored = system.truncated(["disc"] * 2, [clip_seed(0, i) for i in range(2)], 1.0)
+    seeds = [clip_seed(0, i) for i in range(2)]
+    scored = np.concatenate(list(system.truncated(["disc"] * 2, seeds, 1.0, batch=1)))
     assert all(np.array_equal(scored[i], alone[i].frames) for i in range(2))
 
 

@@ -86,10 +86,10 @@ class Loaded:
         with self.context():
             return self._able("generate")(captions, seeds)
 
-    def truncated(self, captions: list[str], seeds: list[int], truncation: float) -> Any:
-        """Pictures uint8 (N, 1, S, S, 3) of truncated noise for scoring, computed as `run` computes."""
+    def truncated(self, captions: list[str], seeds: list[int], truncation: float) -> Iterator[Any]:
+        """Pictures of truncated noise for scoring, uint8 (n, 1, S, S, 3) at a time, as `run` makes."""
         with self.context():
-            return self._able("truncated")(captions, seeds, truncation)
+            yield from self._able("truncated")(captions, seeds, truncation)
 
     def combine(self, appearances: list[int], motions: list[int]) -> Any:
         """Clips with the appearances of some seeds and the motions of others, computed as `run` computes."""

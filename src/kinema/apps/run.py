@@ -91,8 +91,10 @@ def progress(system: Any, clips: int) -> Iterator[None]:
     networks = getattr(system, "serving", ())[-1:]
     made, told = 0, time.monotonic()
 
-    def count(_: Any, given: tuple[Any, ...], __: Any) -> None:
+    def count(network: Any, given: tuple[Any, ...], _: Any) -> None:
         nonlocal made, told
+        if any(module.training for module in network.modules()):
+            return  # statistics are being taken; nothing of it is shown
         made += len(given[0])
         if time.monotonic() - told >= EVERY_SECONDS:
             told = time.monotonic()

@@ -183,7 +183,8 @@ def begin_with(system: Any, what: str) -> Begun:
     import torch
 
     folder, shown = find(what)
-    kind = read_about(folder)["system"]
+    about = read_about(folder)
+    kind, had = about["system"], about["config"].get("classes")
     if kind != system.name:
         raise WeightsError(f"init_from={what} holds weights of {kind}, not of {system.name}.")
     given, wanted = read_tensors(folder / FILE), system.state_dict()
@@ -191,8 +192,8 @@ def begin_with(system: Any, what: str) -> Begun:
     other = {aid for aid in aids if any(is_part(key, [aid]) and key not in wanted for key in given)}
     for aid in sorted(other):
         say.remark(f"init_from={what}: its {aid} is built otherwise and begins anew here")
-    misfit = {key for key in wanted if key in given and given[key].shape != wanted[key].shape}
-    tables = {part for part in system.class_parts if any(is_part(key, [part]) for key in misfit)}
+    others = had is not None and list(had) != list(getattr(system.config, "classes", had))
+    tables = set(system.class_parts) if others else set()
     if tables:
         say.remark(f"init_from={what}: it has other classes, so {len(tables)} tables of classes begin anew")
     common = [key for key in wanted if key in given and not is_part(key, other | tables)]

@@ -174,7 +174,7 @@ class System(nn.Module):
 
     @property
     def class_parts(self) -> tuple[str, ...]:
-        """Modules whose size is the number of classes: with other classes, training begins them anew."""
+        """Modules that know the classes by their numbers: with others, training begins them anew."""
         return ()
 
     def players(self) -> dict[str, Player]:

@@ -58,7 +58,7 @@ class Health:
         self.previews += 1
         if not isinstance(result, Batch) or len(result) < 4:
             return []
-        made = float(np.std(np.stack([v.frames for v in result]).astype(np.float32) / 127.5, axis=0).mean())
+        made = spread(result)
         real = next(
             (v for v in batch.values() if isinstance(v, Tensor) and v.is_floating_point() and v.dim() >= 4),
             None,
@@ -99,6 +99,16 @@ class Health:
         new = wrong and key not in self.said
         self.said = self.said | {key} if wrong else self.said - {key}
         return [text] if new else []
+
+
+def spread(result: Batch) -> float:
+    """How far items differ, for pixels in [-1, 1]; within labels, if each has four items or more."""
+    pixels = np.stack([item.frames for item in result]).astype(np.float32) / 127.5
+    labels = np.array(result.labels if len(result.labels) == len(pixels) else [""] * len(pixels))
+    groups = [pixels[labels == label] for label in dict.fromkeys(labels.tolist())]
+    if min(map(len, groups)) < 4:
+        groups = [pixels]
+    return float(np.mean([group.std(0).mean() for group in groups]))
 
 
 def spectra(system: nn.Module) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Run:
         order = Order(len(data), settings.batch, settings.seed)
         self.loader = Loader(data, order, self.stepper.rows, self.training.counters.step, settings.steps)
         self.health = Health(players)
-        self.health.was_well = (folder / state.HEALTHY).exists()
+        self.recall_health()
         self.shown: Batch | None = None
 
     def _begin(self, averages: tuple[Path, Set[str]] | None) -> None:
@@ -228,10 +228,16 @@ class Run:
             )
         self.go_on_slower(before, f"training collapsed before step {before.step}")
         self.training.counters.collapses = 1
-        self.health.collapsed = False
+        self.recall_health()
         if self.world.leads:  # the newest file must not be one that has collapsed
             state.save(self.training, self.folder, self.identity)
         self.world.barrier()
+
+    def recall_health(self) -> None:
+        """Of the previews before the state that the run goes on from."""
+        counters, health = self.training.counters, self.health
+        health.wells, health.dull, health.collapsed = counters.wells, counters.dull, False
+        health.was_well = (self.folder / state.HEALTHY).exists()
 
     def go_on_slower(self, before: state.Counters, why: str) -> None:
         """From a restored state with half the learning rate that there was."""
@@ -278,8 +284,9 @@ class Run:
             self.log.say(f"no preview: {error}")
         for warning in self.health.preview(result, self.shown):
             self.log.note(step, warning)
-        if self.health.well:
+        if self.health.was_well and self.health.well:
             state.keep_healthy(self.folder)
+        self.training.counters.wells, self.training.counters.dull = self.health.wells, self.health.dull
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -59,6 +59,10 @@ class Counters:
     """because of NaN or Inf"""
     collapses: int = 0
     """that were undone"""
+    wells: int = 0
+    """previews in a row that were as varied as real items"""
+    dull: int = 0
+    """previews in a row that no longer were"""
 
 
 @dataclass

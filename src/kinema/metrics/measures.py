@@ -130,7 +130,8 @@ def untrained(system: Any, data: Any) -> Any:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         fresh = type(inner)(inner.config).eval()
-        fresh.settle([data.batch(range(k, k + 16)) for k in range(0, min(64, len(data)), 16)])
+        shown = min(64, len(data))
+        fresh.settle([data.batch(range(k, min(k + 16, shown))) for k in range(0, shown, 16)])
     return fresh
 
 

@@ -78,7 +78,7 @@ class PictureJudge:
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.SGD(net.parameters(), RATE, momentum=0.9, nesterov=True, weight_decay=DECAY)
         chance = np.random.default_rng(0)
-        steps = epochs * (len(self.train) // BATCH)
+        steps = epochs * (len(self.train) // min(len(self.train), BATCH))
         for step, rows in enumerate(_order(len(self.train), epochs, chance)):
             optimiser.param_groups[0]["lr"] = RATE * min(5 * (step + 1) / steps, 1.25 * (1 - step / steps))
             batch = self.train.batch(rows)
@@ -124,10 +124,11 @@ def picture_judge(where: str, size: int, channels: int) -> PictureJudge:
 
 def _order(n: int, epochs: int, chance: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """The pictures of each step."""
+    batch = min(n, BATCH)
     for _ in range(epochs):
         order = chance.permutation(n)
-        for start in range(0, n - BATCH + 1, BATCH):
-            yield order[start : start + BATCH]
+        for start in range(0, n - batch + 1, batch):
+            yield order[start : start + batch]
 
 
 def _shifted(images: Tensor, chance: np.random.Generator, mirrored: bool) -> Tensor:

@@ -23,6 +23,8 @@ from kinema.metrics.report import Row
 from kinema.metrics.shapes import variety
 
 NEIGHBOURS, SUBSET = 5, 1000
+DOUBTFUL = 0.8
+"""share of real pictures that a judge should be right on"""
 
 
 def pictures(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row]:
@@ -94,7 +96,10 @@ def beside(data: Any, n: int, seed: int, chance: np.random.Generator, log: Log) 
         log(f"{len(data)} held-out pictures give two halves of {m}: {m} samples are taken, not {n}")
     order = chance.permutation(len(data))  # sets may be sorted by class
     first, second = order[:m], order[m : 2 * m]
-    protocol = {**judge.describe(), "judge_accuracy": round(judge.accuracy(data), 4), "data": data.describe}
+    accuracy = judge.accuracy(data)
+    if accuracy < DOUBTFUL:
+        log(f"the judge is right on {accuracy:.0%} of the real pictures: do not lean on what it says")
+    protocol = {**judge.describe(), "judge_accuracy": round(accuracy, 4), "data": data.describe}
     protocol |= {"reference": m, "picture_seed": seed, "ddof": 1, "neighbours": NEIGHBOURS}
     asked = np.arange(m) % len(data.captions)
     real, other = judge(data.pixels(first)), data.pixels(second)

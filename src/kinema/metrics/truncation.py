@@ -32,7 +32,7 @@ def truncation(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[R
     rows = {name: given.scores(generated_parts(system, data, m, seed, log))}
     for t in sorted(thresholds, reverse=True):
         log(f"{m} pictures of noise truncated at {t:g}, after the statistics for it")
-        rows[f"{name}, truncation {t:g}"] = given.scores([system.truncated(captions, seeds, t)])
+        rows[f"{name}, truncation {t:g}"] = given.scores(system.truncated(captions, seeds, t))
     rows["real, held out"] = given.scores([given.other], given.labels)
     curves: dict[str, Any] = {name: {}, "real, held out": {}}
     for number in (k for k in DRAWN if k in rows[name]):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kinema.core.config import at_least_one, not_negative
 from kinema.core.errors import UsageError
 from kinema.losses.orthogonal import filters, orthogonal_penalty
+from kinema.nn.conditional import ConditionalNorm
 from kinema.nn.initial import filled
 from kinema.nn.residual import DOWN, UP
 from kinema.systems.biggan import config as settings
@@ -40,6 +41,16 @@ class BigGAN(PictureSystem):
             with_rows(self.generator, config.truncations)
         self.critic: nn.Module = critic(config).apply(filled(config.initial))
         self.begin()
+
+    @property
+    def class_parts(self) -> tuple[str, ...]:
+        """The tables of classes, and what reads one-hot classes where norms share no embedding."""
+        c, tables = self.config, super().class_parts
+        if c.shared or not c.conditional:
+            return tables
+        norms = [name for name, m in self.named_modules() if isinstance(m, ConditionalNorm)]
+        readers = [f"{name}.{part}" for name in norms for part in ("gain", "bias")]
+        return (*{*tables, *readers, *(["generator.linear"] if c.deep else [])},)
 
     def penalties(self) -> dict[str, Tensor]:
         """β ‖W Wᵀ ⊙ (1 - I)‖² of the generator's weights, but for the shared embedding; and γ."""

@@ -45,8 +45,10 @@ OBJECTIVES: dict[str, Adversarial] = {
     "r3gan": r3gan.PAIRS,
 }
 FPS = 8
-STANDING, STANDING_BATCH = 16, 64
-"""batches of standing statistics, and pictures in each"""
+STANDING, STANDING_BATCH, STANDING_SEED = 16, 64, 1 << 41
+"""batches of standing statistics, pictures in each, and the seed of the first, which no user can ask for"""
+LOOKS = 16
+"""pictures whose maps of attention are held at a time"""
 THRESHOLDS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
 """truncations at which quality and variety are weighed"""
 GAMMA, ACCURACY = "gamma", "accuracy"
@@ -214,9 +216,9 @@ class PictureSystem(System):
         classes = self.config.classes or ("",)
         with torch.no_grad(), cumulative_statistics(self.generator):
             for i in range(STANDING):
-                seeds = range(i * STANDING_BATCH, (i + 1) * STANDING_BATCH)
-                said = [classes[k % len(classes)] for k in seeds]
-                self.generator(*self.codes(seeds, said, truncation))
+                places = range(i * STANDING_BATCH, (i + 1) * STANDING_BATCH)
+                said = [classes[k % len(classes)] for k in places]
+                self.generator(*self.codes([STANDING_SEED + k for k in places], said, truncation))
         try:
             yield
         finally:
@@ -292,13 +294,15 @@ class PictureSystem(System):
         """As `render`; with a place that looks, the map of attention beside each: uint8 (N, 1, S, 2 S, 3)."""
         if look is None:
             return self.render(z, classes)
-        layer, size = first_attention(self.generator), self.config.size
-        with Watch(layer) as watch:
-            made = self.render(z, classes)
-        with in_use(self):
-            maps = watch.maps()
-            weights, corner = where_it_looks(layer, maps, look, size)
-        return laid_over(made, weights, corner, size // maps.shape[-1])
+        layer, size, made = first_attention(self.generator), self.config.size, []
+        for some in (slice(i, i + LOOKS) for i in range(0, len(z), LOOKS)):
+            with Watch(layer) as watch:
+                pixels = self.render(z[some], None if classes is None else classes[some])
+            with in_use(self):
+                maps = watch.maps()
+                weights, corner = where_it_looks(layer, maps, look, size)
+            made.append(laid_over(pixels, weights, corner, size // maps.shape[-1]))
+        return np.concatenate(made)
 
     def walk(self, request: PictureRequest, labels: Sequence[str]) -> Video:
         """From one noise to another, or from the first class to the second; the other stays."""
@@ -326,10 +330,13 @@ class PictureSystem(System):
         """One picture for every class and seed: uint8 (N, 1, S, S, 3); each depends on its own only."""
         return self.render(*self.codes(seeds, captions, None), batch)
 
-    def truncated(self, captions: Sequence[str], seeds: Sequence[int], truncation: float) -> Pixels:
-        """As `generate`, from noise truncated so and with the statistics that belong to it."""
+    def truncated(
+        self, captions: Sequence[str], seeds: Sequence[int], truncation: float, batch: int = 64
+    ) -> Iterator[Pixels]:
+        """As `generate`, some at a time, from noise truncated so, with the statistics that belong to it."""
         with self.standing(truncation, self.Request()):
-            return self.render(*self.codes(seeds, captions, truncation))
+            for i in range(0, len(seeds), batch):
+                yield self.render(*self.codes(seeds[i : i + batch], captions[i : i + batch], truncation))
 
     def recognised(self, batch: dict[str, Any]) -> float | None:
         """Share of real pictures that the critic calls real; None where its logits have no zero."""
