@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import kinema
 from kinema.apps import weights
+from kinema.systems.shared import pictures
 
 
 @pytest.mark.parametrize("name", weights.bundled())
@@ -37,3 +39,13 @@ def test_no_clips_at_all_get_the_sentence_of_the_system(n: str, tmp_path: Path) 
     assert done.returncode != 0
     assert "n is at least 1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_truncated_pictures_come_in_parts_and_leave_precision_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "STANDING", 1)
+    loaded = kinema.load("biggan-mirrored", precision="bf16")
+    parts = []
+    for part in loaded.truncated(["disc"] * 70, list(range(70)), 0.5):
+        assert not torch.is_autocast_enabled("cpu")
+        parts.append(len(part))
+    assert parts == [64, 6]

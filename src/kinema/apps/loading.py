@@ -88,8 +88,13 @@ class Loaded:
 
     def truncated(self, captions: list[str], seeds: list[int], truncation: float) -> Iterator[Any]:
         """Pictures of truncated noise for scoring, uint8 (n, 1, S, S, 3) at a time, as `run` makes."""
-        with self.context():
-            yield from self._able("truncated")(captions, seeds, truncation)
+        parts = self._able("truncated")(captions, seeds, truncation)
+        while True:
+            with self.context():  # entered anew for each part: what scores them has its own precision
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
 
     def combine(self, appearances: list[int], motions: list[int]) -> Any:
         """Clips with the appearances of some seeds and the motions of others, computed as `run` computes."""
