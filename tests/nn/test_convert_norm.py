@@ -203,3 +203,11 @@ def test_what_cannot_be_converted_is_said_and_left_as_it_was(
     with pytest.raises(UsageError, match=words):
         convert_norm(model, spec, **chosen)
     assert [type(m) for m in model.modules()] == before
+
+
+def test_norms_without_a_scale_cannot_be_calibrated_and_say_so(caplog: pytest.LogCaptureFixture) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8, affine=False), nn.BatchNorm2d(8)).eval()
+    with caplog.at_level("WARNING", logger="kinema"):
+        found = convert_norm(net, "gn:groups=2", calibrate=[torch.randn(4, 3, 5, 5)])
+    assert [layer.calibrated for layer in found] == [False, True]
+    assert "stay as swapped: 1 of 2" in caplog.text

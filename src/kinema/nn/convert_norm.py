@@ -99,6 +99,8 @@ def convert_norm(
     new = swapped(model, found, spec, keep_affine, dim)
     for key, before in old.items():
         settle(model, new[key], before, batches or [])
+    if bare := sum(getattr(new[key], "weight", None) is None for key in old):
+        log.warning("norms without a scale of their own stay as swapped: %d of %d.", bare, len(old))
     return [reported(name, layer, new[id(layer)], id(layer) in old) for name, layer in found.items()]
 
 
