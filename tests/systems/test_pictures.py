@@ -310,6 +310,7 @@ def test_standing_statistics_are_means_over_truncated_batches(
     z, _ = system.codes([pictures.STANDING_SEED + k for k in range(20)], ["disc"] * 20, 0.5)
     maps = system.generator.linear(z[:, : system.generator.linear.in_features])  # type: ignore[operator, index]
     torch.testing.assert_close(seen[0].flatten(1), maps)
+    assert not torch.equal(z[0], system.codes([0], ["disc"], 0.5)[0][0])  # which a user may ask for
 
 
 def test_several_truncations_are_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,8 +45,10 @@ OBJECTIVES: dict[str, Adversarial] = {
     "r3gan": r3gan.PAIRS,
 }
 FPS = 8
-STANDING, STANDING_BATCH, STANDING_SEED = 16, 64, 1 << 41
-"""batches of standing statistics, pictures in each, and the seed of the first, which no user can ask for"""
+STANDING, STANDING_BATCH, STANDING_SEED = 16, 64, 3_000_000_000
+"""batches of standing statistics, pictures in each, and the seed of the first, far from those of what is
+shown and scored; below 2^32, since generators on a CPU do not read higher bits
+"""
 LOOKS = 16
 """pictures whose maps of attention are held at a time"""
 THRESHOLDS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
