@@ -240,10 +240,9 @@ class PictureSystem(System):
 
     def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
         """Some pictures of each class; of one class rows of truncations, and where attention looks."""
-        del clips
-        classes = tuple(captions) if self.config.conditional else ()
-        middle = len(classes) // 2
-        one = {"label": classes[middle : middle + 1], "n": SHOWN if classes else 1}
+        del captions, clips
+        classes = self.config.classes[:SHOWN] if self.config.conditional else ()
+        one = {"label": classes[:2][-1:], "n": SHOWN if classes else 1}
         found: dict[str, dict[str, Any]] = {
             "a row for each class": {"label": classes, "n": SHOWN},
             "truncations of 0.3, 0.6 and 1, a row each": {**one, "truncation": (0.3, 0.6, 1.0)},
