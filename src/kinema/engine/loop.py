@@ -219,7 +219,6 @@ class Run:
         self.training.restore(self.folder / state.HEALTHY)
         if before.collapses:
             self.training.counters = replace(before, step=self.training.counters.step)
-            self.log.rewind(before.step)
             self.save(on_save)
             raise Diverged(
                 f"Training collapsed again after step {before.step}; {self.folder} holds the state and the "
