@@ -42,7 +42,7 @@ class RMSNorm(nn.Module):
 
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
-    """Each item of (B, …) over √(mean x² + eps), in float32 or better; eq. (4) of arXiv:1910.07467."""
+    """Each item of (B, …) over √(mean x² + eps), in float32 or better (arXiv:1910.07467)."""
     x = precise(x)
     return x * torch.rsqrt(x.square().mean(tuple(range(1, x.dim())), keepdim=True) + eps)
 
@@ -75,7 +75,7 @@ class _Renormalised(Synchronised):
         warmup: int = 5000,
         affine: bool = True,
     ) -> None:
-        """Build it; the defaults are the paper's (section 4.1).
+        """Build it; by default with the limits of the paper's Inception v3, and its momentum as recalled.
 
         Args:
             channels: of the maps.
