@@ -4,9 +4,9 @@
     python benchmarks/cifar10_rows.py --curve 15 --only biggan --out runs/long
 
 Each row is the preset `cifar10` of its system but for the settings below. A run with scores is not trained
-again, and one that was stopped goes on. With --curve MINUTES a run is stopped so often and scored with a
-fifth of the pictures: curve.jsonl in its folder has the steps, the seconds of training, and the scores, and
-curve.svg shows FD-judge.
+again, and one that was stopped goes on. With --curve MINUTES a run is stopped so often, and then and at its
+end scored with a fifth of the pictures: curve.jsonl in its folder has the steps, the seconds of training, and
+the scores, and curve.svg shows FD-judge.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--n", type=int, default=5000, help="pictures to score")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--curve", type=float, help="score whenever so many minutes are over")
+    parser.add_argument("--curve", type=float, help="score whenever so many minutes are over, and at the end")
     parser.add_argument("--out", type=Path, default=Path("runs/cifar10"))
     flags = parser.parse_args()
     for row in flags.only:
@@ -59,14 +59,18 @@ def run(row: str, folder: Path, flags: argparse.Namespace) -> None:
     settings += [f"steps={flags.steps}"] if flags.steps else []
     settings += [f"minutes={flags.curve}"] if flags.curve else []
     command = ["train", system, "--preset", "cifar10", "--out", str(folder), "--json", "--set", *settings]
-    while (state := json.loads(kinema(*command)))["stopped"]:
-        point = {"step": state["steps"], "seconds": round(state["seconds"])}
-        point |= scored(folder, flags.n // 5)["rows"][0]["metrics"]
-        with (folder / "curve.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(point) + "\n")
-        print(row, json.dumps(point), flush=True)
+    stopped = True
+    while stopped:
+        state = json.loads(kinema(*command))
+        stopped = state["stopped"]
+        if flags.curve:
+            point = {"step": state["steps"], "seconds": round(state["seconds"])}
+            point |= scored(folder, flags.n // 5)["rows"][0]["metrics"]
+            with (folder / "curve.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(point) + "\n")
+            print(row, json.dumps(point), flush=True)
     write_text(folder / "rows.json", json.dumps(scored(folder, flags.n)))
-    if (folder / "curve.jsonl").exists():
+    if flags.curve:
         points = [json.loads(line) for line in (folder / "curve.jsonl").read_text("utf-8").splitlines()]
         series = {row: [(p["step"], p["FD-judge"]) for p in points]}
         write_text(folder / "curve.svg", curve("FD-judge on CIFAR-10", "step", series, [row]))
