@@ -62,19 +62,10 @@ def make(
         format: npz, gif, mp4 or webm; None: npz of clips. Pictures are png.
     """
     out, base = Path(out), name.partition(":")[0]
-    if base not in (*PROCEDURAL, MIRRORED):
-        raise UsageError(f"no procedural set is called '{base}'; {nearest(base, (*PROCEDURAL, MIRRORED))}.")
     if name == MIRRORED and (frames, format, template, bank) != (None, None, "long", None):
         raise UsageError(f"frames, format, template and bank belong to clips; {MIRRORED} are pictures.")
     format = format or "npz"
-    if format not in get_args(Format):
-        raise UsageError(f"clips are written as one of {', '.join(get_args(Format))}, not '{format}'.")
-    if n < 1:
-        raise UsageError(f"a set has at least one clip, not {n}.")
-    if split not in get_args(Split):
-        raise UsageError(f"split is one of {', '.join(get_args(Split))}, not '{split}'.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"'{out}' exists and is not an empty folder; name a new folder for the clips.")
+    _check(base, n, out, split, format)
     trained = round(TRAIN_SHARE * n)
     parts: list[tuple[Split, int]] = (
         [("train", trained), ("val", n - trained)] if split == "all" else [(split, n)]
@@ -96,6 +87,20 @@ def make(
         (out / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     except OSError as error:
         raise DataError(f"clips cannot be written to '{out}': {error.strerror}.") from error
+
+
+def _check(base: str, n: int, out: Path, split: str, format: str) -> None:
+    """Refuse what no set has, and a folder that holds something."""
+    if base not in (*PROCEDURAL, MIRRORED):
+        raise UsageError(f"no procedural set is called '{base}'; {nearest(base, (*PROCEDURAL, MIRRORED))}.")
+    if format not in get_args(Format):
+        raise UsageError(f"clips are written as one of {', '.join(get_args(Format))}, not '{format}'.")
+    if n < 1:
+        raise UsageError(f"a set has at least one clip, not {n}.")
+    if split not in get_args(Split):
+        raise UsageError(f"split is one of {', '.join(get_args(Split))}, not '{split}'.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"'{out}' exists and is not an empty folder; name a new folder for the clips.")
 
 
 def _write(
