@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from toys import Dull, Game, Points, largest_difference, numbers, run, settings
+from toys import Counted, Dull, Game, Points, largest_difference, numbers, run, settings
 
 from kinema.core.errors import Diverged, KinemaError, UsageError
 from kinema.core.system import System
@@ -19,21 +19,14 @@ from kinema.engine.devices import choose_device, out_of_memory, ran_out_of_memor
 from kinema.engine.distributed import World
 
 
-class Spoilt(Game):
+class Spoilt(Counted):
     """Gives NaN in the steps of `times` the first time they are done, and always from `rotten` on."""
 
     times: tuple[int, ...] = ()
     rotten = 10**9
-    normalised = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.done: list[int] = []
-        self.rates: list[float] = []
 
     def step(self, batch: dict[str, Any], progress: Any) -> Any:
         first = progress.step not in self.done
-        self.done.append(progress.step)
         if (first and progress.step in self.times) or progress.step >= self.rotten:
             batch["video"] = batch["video"] * float("nan")
         yield from super().step(batch, progress)

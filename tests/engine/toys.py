@@ -110,21 +110,29 @@ class DropGame(Game):
     normalised = True
 
 
-class Dull(Game):
-    """Its previews are varied, but all alike in the steps of `dull`: the first time, or always."""
+class Counted(Game):
+    """Remembers the steps that were done, in their order."""
 
-    dull: tuple[int, ...] = (6, 8)
-    stubborn = False
     normalised = True
 
     def __init__(self) -> None:
         super().__init__()
         self.done: list[int] = []
-        self.shown: list[int] = []
 
     def step(self, batch: dict[str, Any], progress: Any) -> Any:
         self.done.append(progress.step)
         yield from super().step(batch, progress)
+
+
+class Dull(Counted):
+    """Its previews are varied, but all alike in the steps of `dull`: the first time, or always."""
+
+    dull: tuple[int, ...] = (6, 8)
+    stubborn = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[int] = []
 
     def preview(self, batch: dict[str, Any]) -> Batch:
         step = self.done[-1] + 1
