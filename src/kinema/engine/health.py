@@ -14,7 +14,7 @@ from kinema.nn.norm import Spectral, singular_values, top_singular_value
 WELL, GONE, DULL = 0.5, 0.25, 0.1
 """variety of previews, as a share of that of real items: from which on a run is well, under which one that
 was well has collapsed, and under which one that never was is warned of"""
-PATIENCE = 2
+SURE_AFTER = 2
 """previews in a row that make a run well, and that make a collapse"""
 
 
@@ -70,9 +70,9 @@ class Health:
         )
         self.well = made >= WELL * expected
         self.wells = self.wells + 1 if self.well else 0
-        self.was_well |= self.wells >= PATIENCE
+        self.was_well |= self.wells >= SURE_AFTER
         self.dull = self.dull + 1 if self.was_well and made < GONE * expected else 0
-        self.collapsed = self.dull >= PATIENCE
+        self.collapsed = self.dull >= SURE_AFTER
         return self._once("collapse", self.dull > 0 or (self.previews > 2 and made < DULL * expected), text)
 
     def weights(self, parameters: Mapping[str, list[torch.nn.Parameter]]) -> list[str]:

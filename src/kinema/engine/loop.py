@@ -27,7 +27,7 @@ from kinema.engine.log import Log, environment
 from kinema.engine.step import Stepper
 from kinema.nn.norm import advance_spectral
 
-PATIENCE = 3
+BAD_STEPS = 3
 """steps in a row with NaN or Inf before the run goes back"""
 PREVIEW_ITEMS = 16
 SETTLING = 16
@@ -156,7 +156,7 @@ class Run:
         while self.training.counters.step < settings.steps:
             good = self.one_step()
             counters = self.training.counters
-            if counters.bad >= PATIENCE:
+            if counters.bad >= BAD_STEPS:
                 self.roll_back()
                 continue
             self.report()
@@ -206,7 +206,7 @@ class Run:
             )
         if not state.resume(self.training, self.folder, self.log.say, settled=True):
             state.resume(self.training, self.folder, self.log.say)
-        self.go_on_slower(counters, f"{PATIENCE} steps in a row were not finite")
+        self.go_on_slower(counters, f"{BAD_STEPS} steps in a row were not finite")
         self.training.counters.rollbacks, self.training.counters.bad = 1, 0
 
     def undo_collapse(self, on_save: Callable[[Path], None] | None) -> None:
