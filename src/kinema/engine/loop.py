@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 
 from kinema.core import results
 from kinema.core.config import RunSettings, at_least_one, to_dict
-from kinema.core.errors import Diverged, MediaError, Stopped, UsageError, check_seed
+from kinema.core.errors import MediaError, Stopped, UsageError, check_seed
 from kinema.core.files import alone
 from kinema.core.system import System
 from kinema.engine import state
@@ -24,11 +24,10 @@ from kinema.engine.ema import Ema
 from kinema.engine.health import Health, spectra
 from kinema.engine.loader import Batch, Data, Loader, Order, to_device
 from kinema.engine.log import Log, environment
+from kinema.engine.retreat import BAD_STEPS, Retreat
 from kinema.engine.step import Stepper
 from kinema.nn.norm import advance_spectral
 
-BAD_STEPS = 3
-"""steps in a row with NaN or Inf before the run goes back"""
 PREVIEW_ITEMS = 16
 SETTLING = 16
 """batches that a system is shown before it is used"""
@@ -127,7 +126,8 @@ class Run:
         order = Order(len(data), settings.batch, settings.seed)
         self.loader = Loader(data, order, self.stepper.rows, self.training.counters.step, settings.steps)
         self.health = Health(players)
-        self.recall_health()
+        self.retreat = Retreat(self.training, self.health, self.loader, self.log, folder)
+        self.retreat.recall()
         self.shown: Batch | None = None
 
     def _begin(self, averages: tuple[Path, Set[str]] | None) -> None:
@@ -157,7 +157,7 @@ class Run:
             good = self.one_step()
             counters = self.training.counters
             if counters.bad >= BAD_STEPS:
-                self.roll_back()
+                self.retreat.from_bad_steps()
                 continue
             self.report()
             told, late, gone = self.votes(bool(signals), time.monotonic() >= deadline, self.health.collapsed)
@@ -195,56 +195,15 @@ class Run:
         sums = self.world.sum(torch.tensor(mine, dtype=torch.float32, device=self.device))
         return [bool(said > 0) for said in sums]
 
-    def roll_back(self) -> None:
-        """Return from NaN or Inf to the last good state; the second time, give up."""
-        counters = self.training.counters
-        if counters.rollbacks:
-            met = f"Training met NaN or Inf again at step {counters.step}, after going back once"
-            kept = f"the last good state is in {self.folder}"
-            raise Diverged(
-                f"{met}; {kept}. Try a lower learning rate, precision=fp32, or look for broken data."
-            )
-        if not state.resume(self.training, self.folder, self.log.say, settled=True):
-            state.resume(self.training, self.folder, self.log.say)
-        self.go_on_slower(counters, f"{BAD_STEPS} steps in a row were not finite")
-        self.training.counters.rollbacks, self.training.counters.bad = 1, 0
-
     def undo_collapse(self, on_save: Callable[[Path], None] | None) -> None:
-        """Return to the last state whose previews were as varied as real items; the second time, end there.
-
-        Brock et al. (arXiv:1809.11096, section 4.2) find that training collapses in the end, and take weights
-        from before.
-        """
-        before = self.training.counters
-        self.training.restore(self.folder / state.HEALTHY)
-        if before.collapses:
-            self.training.counters = replace(before, step=self.training.counters.step)
+        """Go back, and see to it that the newest file is not one that has collapsed."""
+        end = self.retreat.from_collapse()
+        if end is not None:
             self.save(on_save)
-            raise Diverged(
-                f"Training collapsed again after step {before.step}; {self.folder} holds the state and the "
-                f"weights of step {self.training.counters.step}, which was well. Use them, or try a gradient "
-                "penalty or augmentation."
-            )
-        self.go_on_slower(before, f"training collapsed before step {before.step}")
-        self.training.counters.collapses = 1
-        self.recall_health()
-        if self.world.leads:  # the newest file must not be one that has collapsed
+            raise end
+        if self.world.leads:
             state.save(self.training, self.folder, self.identity)
         self.world.barrier()
-
-    def recall_health(self) -> None:
-        """Of the previews before the state that the run goes on from."""
-        counters, health = self.training.counters, self.health
-        health.wells, health.dull, health.collapsed = counters.wells, counters.dull, False
-        health.was_well = (self.folder / state.HEALTHY).exists()
-
-    def go_on_slower(self, before: state.Counters, why: str) -> None:
-        """From a restored state with half the learning rate that there was."""
-        now, scale = self.training.counters, before.lr_scale / 2
-        now.lr_scale, now.rollbacks, now.collapses = scale, before.rollbacks, before.collapses
-        self.loader.seek(now.step)
-        self.log.rewind(now.step)
-        self.log.note(now.step, f"{why}: back to step {now.step}, learning rates times {scale:g}")
 
     def report(self) -> None:
         """Lines, previews and warnings, each in its own rhythm."""
@@ -283,9 +242,7 @@ class Run:
             self.log.say(f"no preview: {error}")
         for warning in self.health.preview(result, self.shown):
             self.log.note(step, warning)
-        if self.health.was_well and self.health.well:
-            state.keep_healthy(self.folder)
-        self.training.counters.wells, self.training.counters.dull = self.health.wells, self.health.dull
+        self.retreat.remember()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
