@@ -32,8 +32,8 @@ VERBS = {
     ),
     "data": Verb(
         "kinema.apps.data:main",
-        "data make|check|cut|fetch|pack …",
-        "make or fetch a data set, check yours, cut videos",
+        "data make|check|cut|fetch|pack|action-units …",
+        "make or fetch a data set, check yours, cut videos, measure faces",
     ),
     "train": Verb(
         "kinema.apps.train:main",

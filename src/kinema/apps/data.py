@@ -1,4 +1,4 @@
-"""`kinema data`: make a procedural set, check a folder, cut time-lapse videos, fetch or pack pictures."""
+"""`kinema data`: make, check, fetch or pack a set, cut time-lapse videos, measure faces."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from kinema.apps import options, say
+from kinema.apps.data_faces import ActionUnits, action_units, check_faces
 from kinema.apps.data_pictures import SHOWN, Fetch, Pack, check_pictures, fetch, pack
 from kinema.apps.run import check_writable
 from kinema.apps.train import TRAIN_PRESET, check_channels, open_data, preset_of
@@ -49,8 +50,8 @@ class Check:
     """Decode every clip or picture as training would, and say what is wrong."""
 
     folder: tyro.conf.Positional[Path]
-    """holds the clips and their captions, or a folder of pictures for each class; or a packed file, or the
-    name of a set of pictures"""
+    """holds the clips and their captions, a folder of pictures for each class, or faces with their action
+    units; or a packed file, or the name of a set of pictures or faces"""
     system: Annotated[str, tyro.conf.arg(name="for")] = "tgans-c"
     """the system that shall be trained"""
     preset: str = TRAIN_PRESET
@@ -82,21 +83,25 @@ class Cut:
 
 
 def main(args: list[str]) -> int:
-    """Parse and carry out one of the five."""
+    """Parse and carry out one of the six."""
     parts = {
         "make": (Make, make),
         "check": (Check, check),
         "cut": (Cut, cut),
         "fetch": (Fetch, fetch),
         "pack": (Pack, pack),
+        "action-units": (ActionUnits, action_units),
     }
     if options.wants_help(args):
         print(
             "kinema data make NAME --out DIR, kinema data check DIR --for SYSTEM, kinema data cut VIDEO … "
-            "--out DIR, kinema data fetch cifar10, kinema data pack DIR --out FILE.npz; each has --help."
+            "--out DIR, kinema data fetch cifar10, kinema data pack DIR --out FILE.npz, "
+            "kinema data action-units FOLDER|VIDEO … --out DIR; each has --help."
         )
         return 0
-    word, rest = options.first_word(args, "make, check, cut, fetch or pack", "data check DIR --for tgans-c")
+    word, rest = options.first_word(
+        args, "make, check, cut, fetch, pack or action-units", "data check DIR --for tgans-c"
+    )
     if word not in parts:
         raise UsageError(f"kinema data has {', '.join(parts)}, not '{word}'; {nearest(word, parts)}.")
     kind, function = parts[word]
@@ -123,10 +128,13 @@ def check(flags: Any) -> int:
 
     preset = preset_of(flags.system, flags.preset)
     settings, config = apply(options.assignments(flags.set), preset.settings, preset.config)
-    at_least_one(config, "frames", "size", "channels")
     at_least_one(settings, "steps", "batch")
+    reads = load_class(flags.system).reads
+    if reads == "faces":
+        return check_faces(flags, config)
+    at_least_one(config, "frames", "size", "channels")
     check_channels(config)
-    if load_class(flags.system).reads == "pictures":
+    if reads == "pictures":
         return check_pictures(flags, config)
     shape = {"frames": config.frames, "size": config.size, "channels": config.channels}
     shape["frame_steps"] = getattr(config, "frame_steps", ())

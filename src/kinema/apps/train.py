@@ -31,7 +31,7 @@ class Options:
     preset: str = TRAIN_PRESET
     """named starting point; `kinema list NAME` shows them"""
     data: str | None = None
-    """folder of clips or pictures, or the name of a set (sbmg, shapes:500, cifar10, …); else the preset's"""
+    """folder of clips, pictures or faces, or the name of a set (sbmg, shapes:500, …); else the preset's"""
     out: Path | None = None
     """run folder; default: runs/NAME-PRESET"""
     set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()
@@ -94,8 +94,10 @@ def open_data(
     data: dict[str, Any], config: Any, split: Literal["train", "val", "all"], reads: str = "clips"
 ) -> Any:
     """The data set that a run's description names, in the shape that its config asks for."""
-    from kinema.data import open_clips, open_pictures
+    from kinema.data import open_clips, open_faces, open_pictures
 
+    if reads == "faces":
+        return open_faces(data["where"], size=config.size, split=split)
     check_channels(config)
     if reads == "pictures":
         return open_pictures(data["where"], size=config.size, channels=config.channels, split=split)

@@ -145,7 +145,7 @@ class System(nn.Module):
     """frozen dataclass: how it is built and trained"""
     Request: ClassVar[type]
     """frozen dataclass: what a user asks of it; command line, web form and HTTP schema are made from it"""
-    reads: ClassVar[Literal["clips", "pictures"]] = "clips"
+    reads: ClassVar[Literal["clips", "pictures", "faces"]] = "clips"
     """which kind of data set it is trained on"""
     answers: ClassVar[bool] = False
     """whether the labels of what `run` gives back are its answer, to be printed"""

@@ -5,6 +5,7 @@ from kinema.data.checking import CheckReport, check
 from kinema.data.clips import Clips
 from kinema.data.cutting import CutReport, cut
 from kinema.data.digits import Digits, bundled_digits, load_digits
+from kinema.data.faces import Faces, open_faces
 from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make
@@ -21,6 +22,7 @@ __all__ = [
     "Clips",
     "CutReport",
     "Digits",
+    "Faces",
     "FolderClips",
     "MovingDigits",
     "MovingShapes",
@@ -38,6 +40,7 @@ __all__ = [
     "make",
     "meaning",
     "open_clips",
+    "open_faces",
     "open_pictures",
     "parse_caption",
     "words",

@@ -6,6 +6,7 @@ from typing import Any, cast, get_args
 from kinema.core.errors import UsageError, nearest
 from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
+from kinema.data.faces import HEADS
 from kinema.data.folder import FolderClips
 from kinema.data.moving import MovingDigits
 from kinema.data.pictures import SETS
@@ -94,7 +95,7 @@ def located(where: str | Path) -> str:
         >>> located("sbmg:holdout")
         'sbmg:holdout'
     """
-    named = is_procedural(where) or str(where).partition(":")[0] in SETS
+    named = is_procedural(where) or str(where).partition(":")[0] in (*SETS, HEADS)
     return str(where) if named else str(Path(where).resolve())
 
 

@@ -1,0 +1,110 @@
+"""Faces with the intensities of their action units: rendered heads, or a folder."""
+
+import hashlib
+import importlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kinema.core.errors import UsageError
+from kinema.data.captions import Split
+from kinema.data.chance import uniform
+from kinema.data.clips import LEVELS
+from kinema.data.face_folder import read_folder
+
+HEADS = "heads"
+"""the set that is rendered"""
+OTHERS = 8
+"""expressions of other faces that come with each"""
+
+
+class Faces:
+    """Square pictures of one face each, with its action units, kept as bytes. Item i never changes.
+
+    Where metrics and files want clips, they are clips of a single frame.
+    """
+
+    def __init__(
+        self, pixels: NDArray[np.uint8], units: NDArray[np.float32], describe: str, where: str
+    ) -> None:
+        """Take them.
+
+        Args:
+            pixels: (N, S, S, 3).
+            units: (N, 17), intensities from 0 to 1 in the order of `action_units.UNITS`.
+            describe: the set in one sentence.
+            where: what `open_faces` was asked for.
+        """
+        self._pixels, self.units, self.describe, self.where = pixels, units, describe, where
+        self.captions: list[str] = []
+        self.vocabulary: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the pixels and units."""
+        digest = hashlib.sha256(repr(self._pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self.units, np.float32).tobytes())
+        for part in np.array_split(self._pixels, max(1, len(self) // 1000)):
+            digest.update(part.tobytes())
+        return digest.hexdigest()
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> dict[str, Any]:
+        """The items as the engine hands them to a system.
+
+        Returns:
+            "image" float32 (B, 3, S, S) in [-1, 1], "action_units" float32 (B, 17) in [0, 1], "others"
+            float32 (B, 8, 17), the units of eight other faces, always the same, and "index" int64 (B,).
+        """
+        index = np.asarray(indices, np.int64)
+        image = LEVELS[self._pixels[index]].transpose(0, 3, 1, 2)  # (B, 3, S, S)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(image)),
+            "action_units": torch.from_numpy(self.units[index]),
+            "others": torch.from_numpy(self.units[others(index, len(self))]),
+            "index": torch.from_numpy(index),
+        }
+
+    def pixels(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The same faces as bytes, clips of one frame (B, 1, S, S, 3)."""
+        return self._pixels[np.asarray(indices, np.int64)][:, None]
+
+
+def others(index: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Eight other items (B, 8) of a set of `n`, drawn by an item's number; itself where it is alone."""
+    chance = uniform("other faces", index)[:, :OTHERS]
+    drawn = (chance * max(n - 1, 1)).astype(np.int64)
+    return drawn + (drawn >= index[:, None]) if n > 1 else drawn
+
+
+def open_faces(where: str | Path, *, size: int = 64, split: Split = "train") -> Any:
+    """Open a set of faces.
+
+    Args:
+        where: "heads", with ":4000" appended for so many rendered heads in training; or a folder, see
+            `face_folder`.
+        size: side of the square pictures in pixels; larger ones are area-averaged.
+        split: "train", "val" or "all".
+    """
+    if size < 1:
+        raise UsageError(f"pictures have a side of 1 or more, not {size}.")
+    name, _, count = str(where).partition(":")
+    if name == HEADS:
+        if count and not (count.isascii() and count.isdigit() and int(count) > 0):
+            raise UsageError(f"'{where}': after the colon comes how many heads to train on.")
+        heads = importlib.import_module("kinema.data.heads")  # its renderer is loaded when asked for
+        return heads.open_heads(int(count) if count else None, size, split)
+    path = Path(where)
+    if not path.exists() and len(path.parts) == 1:
+        raise UsageError(f"no set of faces or folder is called '{where}'; the set is {HEADS}.")
+    found = read_folder(path, size, split)
+    skipped = f", {len(found.problems)} skipped" if found.problems else ""
+    what = f"{len(found.units)} faces of '{where}' as {size}×{size}, split {split}"
+    return Faces(found.pixels, found.units, f"{what}, units of {found.listing.source}{skipped}.", str(where))
