@@ -5,7 +5,8 @@ from kinema.data.checking import CheckReport, check
 from kinema.data.clips import Clips
 from kinema.data.cutting import CutReport, cut
 from kinema.data.digits import Digits, bundled_digits, load_digits
-from kinema.data.faces import Faces, open_faces
+from kinema.data.face_sets import open_faces
+from kinema.data.faces import Faces
 from kinema.data.folder import FolderClips
 from kinema.data.layout import Problem
 from kinema.data.making import make

@@ -12,7 +12,7 @@ import numpy as np
 from kinema.data.action_units import UNITS
 from kinema.data.face_folder import METADATA, Listed, Listing, listed
 from kinema.data.face_gathering import summary
-from kinema.data.faces import HEADS, open_faces
+from kinema.data.face_sets import HEADS, open_faces
 from kinema.data.layout import Problem
 from kinema.data.picture_folder import MOST_BYTES, decoded, too_many
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 2.9
+SIDE = 2.65
 """side of the crop in distances between the eyes: from raised brows to the chin of an open mouth"""
 NOSE = 1.3
 """distances from the eye line to the base of the nose that are as long as one between the eyes"""
-DOWN = 0.21
+DOWN = 0.25
 """how far below the eye line the middle of the crop lies, in sides"""
 FEATHER = 0.08
 """width of the border over which a pasted square fades out, in sides"""

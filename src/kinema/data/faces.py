@@ -1,24 +1,17 @@
-"""Faces with the intensities of their action units: rendered heads, or a folder."""
+"""Pictures of faces with the intensities of their action units, as the engine and metrics see them."""
 
 import hashlib
-import importlib
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.core.errors import UsageError
-from kinema.data.captions import Split
 from kinema.data.chance import uniform
 from kinema.data.clips import LEVELS
-from kinema.data.face_folder import read_folder
 
-HEADS = "heads"
-"""the set that is rendered"""
 OTHERS = 8
 """expressions of other faces that come with each"""
 
@@ -64,7 +57,7 @@ class Faces:
             float32 (B, 8, 17), the units of eight other faces, always the same, and "index" int64 (B,).
         """
         index = np.asarray(indices, np.int64)
-        image = LEVELS[self._pixels[index]].transpose(0, 3, 1, 2)  # (B, 3, S, S)
+        image = LEVELS[self.pixels(index)[:, 0]].transpose(0, 3, 1, 2)  # (B, 3, S, S)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(image)),
             "action_units": torch.from_numpy(self.units[index]),
@@ -82,29 +75,3 @@ def others(index: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     chance = uniform("other faces", index)[:, :OTHERS]
     drawn = (chance * max(n - 1, 1)).astype(np.int64)
     return drawn + (drawn >= index[:, None]) if n > 1 else drawn
-
-
-def open_faces(where: str | Path, *, size: int = 64, split: Split = "train") -> Any:
-    """Open a set of faces.
-
-    Args:
-        where: "heads", with ":4000" appended for so many rendered heads in training; or a folder, see
-            `face_folder`.
-        size: side of the square pictures in pixels; larger ones are area-averaged.
-        split: "train", "val" or "all".
-    """
-    if size < 1:
-        raise UsageError(f"pictures have a side of 1 or more, not {size}.")
-    name, _, count = str(where).partition(":")
-    if name == HEADS:
-        if count and not (count.isascii() and count.isdigit() and int(count) > 0):
-            raise UsageError(f"'{where}': after the colon comes how many heads to train on.")
-        heads = importlib.import_module("kinema.data.heads")  # its renderer is loaded when asked for
-        return heads.open_heads(int(count) if count else None, size, split)
-    path = Path(where)
-    if not path.exists() and len(path.parts) == 1:
-        raise UsageError(f"no set of faces or folder is called '{where}'; the set is {HEADS}.")
-    found = read_folder(path, size, split)
-    skipped = f", {len(found.problems)} skipped" if found.problems else ""
-    what = f"{len(found.units)} faces of '{where}' as {size}×{size}, split {split}"
-    return Faces(found.pixels, found.units, f"{what}, units of {found.listing.source}{skipped}.", str(where))

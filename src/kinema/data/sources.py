@@ -6,7 +6,7 @@ from typing import Any, cast, get_args
 from kinema.core.errors import UsageError, nearest
 from kinema.data.captions import Scheme, Split
 from kinema.data.clips import Clips
-from kinema.data.faces import HEADS
+from kinema.data.face_sets import HEADS
 from kinema.data.folder import FolderClips
 from kinema.data.moving import MovingDigits
 from kinema.data.pictures import SETS
