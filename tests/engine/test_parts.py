@@ -159,6 +159,14 @@ def clips(spread: float) -> Batch:
     )
 
 
+def test_a_worry_of_the_system_is_said_once_until_it_is_gone() -> None:
+    health = Health({})
+    assert health.worries({"mask": "all is kept", "eyes": "closed"}) == ["all is kept", "closed"]
+    assert health.worries({"mask": "all is still kept"}) == []
+    assert health.worries({}) == []
+    assert health.worries({"mask": "again"}) == ["again"]
+
+
 def test_collapse_is_seen_in_previews_that_are_all_alike() -> None:
     real = {"video": torch.rand(5, 1, 3, 4, 4) * 2 - 1}
     health = Health(players())

@@ -200,6 +200,18 @@ class System(nn.Module):
         """
         del player, update
 
+    def worries(self, means: Mapping[str, float]) -> dict[str, str]:
+        """What a line of the log shows to go wrong, in words with what to try; each is said once.
+
+        Args:
+            means: "player/term" -> its mean since the last line.
+
+        Returns:
+            A key for each worry -> the warning. When a key is gone, all is well again.
+        """
+        del means
+        return {}
+
     def settle(self, batches: Iterable[dict[str, Any]]) -> None:
         """Fit to its weights what only use depends on, such as the statistics of batch norms.
 

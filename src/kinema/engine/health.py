@@ -50,6 +50,13 @@ class Health:
             found += self._once(f"saturated {player}", self.zero_lines[player] >= 3, text)
         return found
 
+    def worries(self, found: Mapping[str, str]) -> list[str]:
+        """Of what the system itself sees in a line of the log, what is new."""
+        own = {f"worry {key}": text for key, text in found.items()}
+        new = [text for key, text in own.items() if key not in self.said]
+        self.said = {key for key in self.said if not key.startswith("worry ")} | own.keys()
+        return new
+
     def preview(self, result: Result, batch: Mapping[str, Any]) -> list[str]:
         """Items that differ far less from each other than real ones do, from the third preview on."""
         self.well = self.collapsed = False

@@ -211,7 +211,8 @@ class Run:
         last = counters.step == settings.steps
         if last or counters.step % settings.log_every_steps == 0:
             means = self.log.line(counters.step, settings.batch, counters.seconds)
-            for warning in [*self.health.losses(means), *(self.health.end() if last else [])]:
+            seen = [*self.health.losses(means), *self.health.worries(self.system.worries(means))]
+            for warning in [*seen, *(self.health.end() if last else [])]:
                 self.log.note(counters.step, warning)
         if last or counters.step % settings.preview_every_steps == 0:
             if self.world.leads:

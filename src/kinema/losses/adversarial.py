@@ -2,7 +2,8 @@
 
 `log`: Goodfellow et al. 2014 (arXiv:1406.2661), non-saturating, as softplus of logits. `hinge`: Lim & Ye 2017
 (arXiv:1705.02894). `relativistic`: Jolicoeur-Martineau 2018 (arXiv:1807.00734), real and false compared in
-pairs.
+pairs. Beside them, for rooms that name them, Wasserstein's (Arjovsky et al. 2017, arXiv:1701.07875) and least
+squares (Mao et al. 2017, arXiv:1611.04076).
 """
 
 from collections.abc import Callable
@@ -45,6 +46,16 @@ ADVERSARIAL = {
         fool=lambda false, true: F.softplus(true - false).mean(),
     ),
 }
+WASSERSTEIN = Adversarial(
+    true=lambda true: -true.mean(),
+    false=lambda false, true: false.mean(),
+    fool=lambda false, true: -false.mean(),
+)
+LEAST_SQUARES = Adversarial(
+    true=lambda true: (true - 1).square().mean(),
+    false=lambda false, true: false.square().mean(),
+    fool=lambda false, true: (false - 1).square().mean(),
+)
 
 
 def gradient_penalty(logits: Tensor, inputs: Tensor) -> Tensor:

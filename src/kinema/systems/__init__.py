@@ -69,6 +69,19 @@ SYSTEMS = {
         does="class → picture, by self-attention",
         layouts="kinema.systems.sagan.convert:LAYOUTS",
     ),
+    "ganimation": Room(
+        system="kinema.systems.ganimation.system:GANimation",
+        presets="kinema.systems.ganimation.config:PRESETS",
+        does="face and action units → face",
+        layouts="kinema.systems.ganimation.convert:LAYOUTS",
+        bench="kinema.systems.ganimation.bench:jobs",
+    ),
+    "stargan": Room(
+        system="kinema.systems.stargan.system:StarGAN",
+        presets="kinema.systems.stargan.config:PRESETS",
+        does="face and action units → face, painted anew",
+        layouts="kinema.systems.stargan.convert:LAYOUTS",
+    ),
     "group-norm": Room(
         system="kinema.systems.group_norm.system:GroupNorm",
         presets="kinema.systems.group_norm.config:PRESETS",

@@ -23,7 +23,7 @@ from kinema.core.results import Batch, Image, Pixels, Result, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, Update, adversaries
 from kinema.losses import r3gan
 from kinema.losses.adaptive import STRENGTH, SURE, Strengths, surety
-from kinema.losses.adversarial import ADVERSARIAL, Adversarial, gradient_penalty
+from kinema.losses.adversarial import ADVERSARIAL, WASSERSTEIN, Adversarial, gradient_penalty
 from kinema.losses.game import ABSOLUTE, COMPARED, EVERY, changes
 from kinema.losses.lecam import Anchors
 from kinema.losses.wasserstein import slope_penalty
@@ -39,9 +39,7 @@ from kinema.systems.shared.looking import Watch, first_attention, laid_over, whe
 OBJECTIVES: dict[str, Adversarial] = {
     **ADVERSARIAL,
     "softplus": ADVERSARIAL["log"]._replace(fool=ADVERSARIAL["hinge"].fool),
-    "wasserstein": Adversarial(
-        true=lambda true: -true.mean(), false=lambda false, true: false.mean(), fool=ADVERSARIAL["hinge"].fool
-    ),
+    "wasserstein": WASSERSTEIN,
     "r3gan": r3gan.PAIRS,
 }
 FPS = 8

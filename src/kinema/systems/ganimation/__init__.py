@@ -1,0 +1,1 @@
+"""GANimation: a face follows action units (Pumarola et al., 2018)."""

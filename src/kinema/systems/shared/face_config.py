@@ -1,0 +1,83 @@
+"""What systems that edit faces by action units have in common to choose and to ask. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+UNITS = tuple(f"AU{n:02}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
+"""the units of `kinema.data.action_units`, which cannot be read without torch"""
+
+
+@dataclass(frozen=True)
+class FaceConfig:
+    """How the networks are built and trained, where GANimation and StarGAN do not differ."""
+
+    # What an item is
+    size: int = 128
+    """height and width in pixels (S), a power of two from 32 on"""
+    units: tuple[str, ...] = UNITS
+    """entries of the condition (K); of these, training keeps the action units that vary in its data"""
+
+    # Networks
+    generator_width: int = 64
+    """channels of the generator's first feature map"""
+    blocks: int = 6
+    """residual blocks in the middle of the generator"""
+    critic_width: int = 64
+    """channels of the critic's first feature map; each further one has twice as many, the last is 2x2"""
+
+    # Objective
+    loss: Literal["wgan-gp", "lsgan"] = "wgan-gp"
+    """what both players pay for patches: Wasserstein with a gradient penalty, or least squares without"""
+    lambda_gp: float = 10.0
+    """weight of (|∇D| - 1)² between real and edited faces, D the sum of the patches; not of lsgan"""
+    penalty: Literal["together", "apart"] = "together"
+    """the gradient penalty in one update with the critic's other terms, or in one of its own behind it"""
+    lambda_au: float = 160.0
+    """weight of the squared error of action units, its mean over items and units. The authors' 4000 is
+    divided once more by the batch: with 25 it is 160. Here the batch does not count"""
+    lambda_cycle: float = 10.0
+    """weight of the mean absolute difference between a face and itself, edited there and back"""
+    virtual_cycle: bool = False
+    """one more cycle, which goes on to a second target before it returns"""
+    target_noise: float = 0.1
+    """targets are another face's action units, plus noise between minus and plus this on each"""
+    clip_targets: bool = False
+    """keep targets in [0, 1] in spite of the noise"""
+    critic_steps: int = 5
+    """updates of the critic before one of the generator; each sees its part of the step's faces"""
+    flip: bool = True
+    """half of the faces are mirrored in training; action units do not know left from right"""
+
+    # Optimisation
+    lr: float = 1e-4
+    """learning rate of the generator"""
+    critic_lr: float | None = None
+    """learning rate of the critic; None: the generator's"""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's"""
+    decay_from: float | None = 2 / 3
+    """fraction of the run after which learning rates fall to zero"""
+    ema_halflife_images: float | None = None
+    """half-life of the generator's moving average, in faces seen; None keeps none"""
+
+    @property
+    def channels(self) -> int:
+        """Colour, always."""
+        return 3
+
+    @property
+    def frames(self) -> int:
+        """A picture is a clip of one frame, where clips are expected."""
+        return 1
+
+
+@dataclass(frozen=True)
+class FaceRequest:
+    """What a user asks of trained weights: faces with another expression."""
+
+    image: tuple[str, ...]
+    """pictures that are cut to a face"""
+    action_units: tuple[str, ...] = ()
+    """intensities from 0 to 1, such as AU12=0.9,AU26=0.3"""
+    expression: tuple[str, ...] = ()
+    """expressions and how strong they are, such as happy=0.8"""

@@ -1,0 +1,228 @@
+"""What GANimation and StarGAN share: the update, and how a face is edited.
+
+A room gives the networks and what only its paper says. The update: Pumarola et al. 2018 (arXiv:1807.09251),
+section 4.2, which is that of Choi et al. 2018 (arXiv:1711.09020) with intensities of action units where those
+have classes. Where we differ: the gradient penalty is a term of the critic's update (`penalty=apart` is the
+authors' way), and targets are those of other faces of the whole set.
+"""
+
+from collections.abc import Callable, Sequence
+from collections.abc import Generator as Steps
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kinema.core.errors import DataError, UsageError
+from kinema.core.results import Batch, Image, Result, Video
+from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
+from kinema.data.action_units import UNITS
+from kinema.losses.adversarial import LEAST_SQUARES, WASSERSTEIN
+from kinema.losses.wasserstein import slope_penalty
+from kinema.nn.attention import twice_differentiable
+from kinema.nn.sampling import in_use, to_uint8
+from kinema.systems.shared.face_asking import extent, run
+from kinema.systems.shared.face_config import FaceConfig, FaceRequest
+from kinema.systems.shared.face_networks import Critic, Judged
+
+OBJECTIVES = {"wgan-gp": WASSERSTEIN, "lsgan": LEAST_SQUARES}
+VARIES = 0.01
+"""standard deviation of a unit's intensity, below which it is taken for constant"""
+SHOWN = 8
+"""faces of a preview"""
+FPS = 8
+
+
+class Edit(NamedTuple):
+    """Faces with other action units, and how they came about: edited = mask · face + (1 - mask) · colour."""
+
+    edited: Tensor
+    """(B, 3, S, S) in [-1, 1]"""
+    mask: Tensor
+    """how much of each pixel is the face's own, (B, 1, S, S) in [0, 1]"""
+    colour: Tensor
+    """(B, 3, S, S) in [-1, 1]"""
+
+
+class FaceSystem(System):
+    """A face and action units become a face. A room has `generator` and `critic`, and says how to `paint`."""
+
+    serving = ("generator",)
+    reads = "faces"
+    config: FaceConfig
+    generator: nn.Module
+    critic: Critic
+
+    @classmethod
+    def adapt(cls, config: Any, data: Any) -> Any:
+        """Keep the units that vary in the data: of others nothing can be learnt."""
+        deviation = dict(zip(UNITS, data.units.std(0), strict=True))
+        _places(config.units)
+        units = tuple(unit for unit in config.units if deviation[unit] > VARIES)
+        if not units:
+            named = ", ".join(config.units)
+            raise DataError(f"none of {named} varies in {data.where}, so there is nothing to learn.")
+        return replace(config, units=units)
+
+    def players(self) -> dict[str, Player]:
+        """`critic` and `generator`."""
+        return adversaries(self.config, {"critic": self.critic}, self.generator)
+
+    def paint(self, images: Tensor, units: Tensor) -> Edit:
+        """G: faces (B, 3, S, S) and the units wanted of them (B, K) -> the edit."""
+        raise NotImplementedError
+
+    def mask_terms(self, there: Edit, back: Edit) -> dict[str, Tensor]:
+        """What the generator pays for its mask, on both passes."""
+        del there, back
+        return {}
+
+    # ---- the update ----
+
+    def step(self, batch: dict[str, Any], progress: Progress) -> Steps[Losses, None, None]:
+        """The critic on parts of the step's faces in turn, then the generator on the last part."""
+        c, items = self.config, len(batch["image"])
+        if items % c.critic_steps:
+            given = f"{items} faces cannot be shared by critic_steps={c.critic_steps} updates"
+            raise UsageError(f"{given}: batch, and micro_batch if set, is a multiple of {c.critic_steps}.")
+        faces, own = self.mirrored(batch["image"], progress), self.chosen(batch["action_units"])
+        for turn in range(c.critic_steps):
+            rows = slice(turn, None, c.critic_steps)
+            real, wanted, chance = faces[rows], self.targets(batch, progress)[rows], progress.rand()[rows]
+            with torch.no_grad():
+                made = self.paint(real, wanted).edited
+            terms = self.critic_terms(real, own[rows], made)
+            if c.penalty == "together":
+                terms |= self.slope(real, made, chance)
+            yield {"critic": terms}
+            if c.penalty == "apart" and (slope := self.slope(real, made, chance)):
+                yield {"critic": slope}
+        wanted = self.targets(batch, progress)[rows]
+        second = self.targets(batch, progress)[rows] if c.virtual_cycle else None
+        yield {"generator": self.generator_terms(faces[rows], own[rows], wanted, second)}
+
+    def mirrored(self, faces: Tensor, progress: Progress) -> Tensor:
+        """Half of the faces (B, 3, S, S), left and right exchanged."""
+        if not self.config.flip:
+            return faces
+        turned = progress.rand() < 0.5
+        return torch.where(turned[:, None, None, None], faces.flip(3), faces)
+
+    def targets(self, batch: dict[str, Any], progress: Progress) -> Tensor:
+        """For each item the units of one of the others that came with it, plus noise: (B, K)."""
+        c, others = self.config, batch["others"]  # (B, 8, 17)
+        one = (progress.rand() * others.shape[1]).long()
+        wanted = self.chosen(others[torch.arange(len(others), device=others.device), one])
+        wanted = wanted + c.target_noise * (2 * progress.rand(wanted.shape[1]) - 1)
+        return wanted.clamp(0, 1) if c.clip_targets else wanted
+
+    def judge(self, real: Tensor, made: Tensor) -> tuple[Judged, Judged]:
+        """What the critic says of real and of edited faces, in one pass."""
+        patches, units = (both.chunk(2) for both in self.critic(torch.cat([real, made])))
+        return Judged(patches[0], units[0]), Judged(patches[1], units[1])
+
+    def critic_terms(self, real: Tensor, own: Tensor, made: Tensor) -> dict[str, Tensor]:
+        """L_D: units of real faces alone, and patches; `error` has no gradient: for the log.
+
+        Args:
+            real: faces (B, 3, S, S).
+            own: their units (B, K).
+            made: edited ones (B, 3, S, S).
+        """
+        c, objective = self.config, OBJECTIVES[self.config.loss]
+        true, false = self.judge(real, made)
+        terms = {"units": c.lambda_au * F.mse_loss(true.units, own)} if c.lambda_au else {}
+        terms["real"] = objective.true(true.patches)
+        terms["fake"] = objective.false(false.patches, true.patches)
+        return terms | {"error": (true.units.detach() - own).abs().mean()}
+
+    def slope(self, real: Tensor, made: Tensor, chance: Tensor) -> dict[str, Tensor]:
+        """The gradient penalty between real and edited faces, in float32; lsgan has none."""
+        c = self.config
+        if c.loss != "wgan-gp" or not c.lambda_gp:
+            return {}
+        with twice_differentiable(real.device):
+            return {"slope": c.lambda_gp * slope_penalty(self.critic.realness, real, made, chance)}
+
+    def generator_terms(
+        self, real: Tensor, own: Tensor, wanted: Tensor, second: Tensor | None
+    ) -> dict[str, Tensor]:
+        """L_G: units, the way back, patches and the mask; `error` has no gradient: for the log.
+
+        Args:
+            real: faces (B, 3, S, S).
+            own: their units (B, K).
+            wanted: targets (B, K).
+            second: targets that a further cycle goes on to, (B, K), or none.
+        """
+        c = self.config
+        there = self.paint(real, wanted)
+        back = self.paint(there.edited, own)  # of the edited face, not of its colour
+        judged = self.critic(there.edited)
+        terms = {"units": c.lambda_au * F.mse_loss(judged.units, wanted)} if c.lambda_au else {}
+        if c.lambda_cycle:
+            terms["cycle"] = c.lambda_cycle * F.l1_loss(back.edited, real)
+        if second is not None:
+            farther = self.paint(there.edited, second).edited
+            terms["virtual"] = c.lambda_cycle * F.l1_loss(self.paint(farther, own).edited, real)
+        terms["fool"] = OBJECTIVES[c.loss].fool(judged.patches, judged.patches.detach())
+        terms |= self.mask_terms(there, back)
+        return terms | {"error": (judged.units.detach() - wanted).abs().mean()}
+
+    # ---- use ----
+
+    def chosen(self, units: Tensor) -> Tensor:
+        """All action units (B, 17) -> those of the condition (B, K)."""
+        return units[:, _places(self.config.units)]
+
+    def edit(self, images: Tensor, units: Tensor) -> Edit:
+        """Faces with other action units, as in use.
+
+        Args:
+            images: (B, 3, S, S) in [-1, 1], cut as in training.
+            units: all 17 action units wanted, (B, 17) in [0, 1]; those that were not learnt are passed over.
+        """
+        with in_use(self):
+            return self.paint(images.to(self.device), self.chosen(units.to(self.device)))
+
+    def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
+        """Two held-out faces, happy and surprised."""
+        del captions
+        faces = tuple(Image(face) for face in clips().pixels(range(2))[:, 0])
+        return {name: {"image": faces, "expression": (name,)} for name in ("happy", "surprised")}
+
+    def extent(self, request: FaceRequest) -> Extent:
+        """A face for every picture, as small as the network makes it."""
+        return extent(request, self.config.size)
+
+    def run(self, request: FaceRequest) -> Result:
+        """Each face with the expression asked for."""
+        return run(self, request)
+
+    def shown(self, images: Tensor, edit: Edit) -> list[Tensor]:
+        """What a preview has side by side, each (B, 3, S, S) in [-1, 1]."""
+        return [images, edit.edited]
+
+    def preview(self, batch: dict[str, Any]) -> Batch:
+        """Up to eight faces, and beside each what is made of it with another one's units."""
+        images = batch["image"][:SHOWN].to(self.device)
+        rows = torch.cat(self.shown(images, self.edit(images, batch["others"][:SHOWN, 0])), 3)
+        return Batch([Video(row, Fraction(FPS)) for row in to_uint8(rows.unsqueeze(2))], columns=2)
+
+    def export_module(self) -> tuple[nn.Module, tuple[Tensor, ...], list[str], list[str]]:
+        """The generator for ONNX: module, example inputs, names of inputs and outputs."""
+        size, k = self.config.size, len(self.config.units)
+        face = torch.linspace(-1, 1, 6 * size * size, device=self.device).view(2, 3, size, size)
+        units = torch.linspace(0, 1, 2 * k, device=self.device).view(2, k)
+        return self.generator.eval(), (face, units), ["face", "units"], ["edited"]
+
+
+def _places(units: Sequence[str]) -> list[int]:
+    """Where units stand among all 17."""
+    for unit in units:
+        if unit not in UNITS:
+            raise UsageError(f"'{unit}' is no action unit, so faces cannot be edited by it; known: {UNITS}.")
+    return [UNITS.index(unit) for unit in units]
