@@ -269,7 +269,7 @@ def test_order_of_updates() -> None:
     assert [[*u] for u in updates(build())] == [["critic"], ["critic"], ["generator"]]
     apart = updates(build(penalty="apart"))
     assert [[*u] for u in apart] == [["critic"]] * 4 + [["generator"]]
-    assert [[*u["critic"]] for u in apart[:2]] == [["units", "real", "fake", "error"], ["slope"]]
+    assert [[*u["critic"]] for u in apart[:2]] == [["units", "error", "real", "fake"], ["slope"]]
     together = updates(build())
     assert together[0]["critic"] == apart[0]["critic"] | apart[1]["critic"]
 

@@ -106,6 +106,11 @@ class Loaded:
         with self.context():
             return self._able("animate")(photos)
 
+    def edited(self, pixels: Any, units: Any) -> Any:
+        """Face crops uint8 (N, S, S, 3) with other action units (N, 17), and masks, as `run` edits them."""
+        with self.context():
+            return self._able("edited")(pixels, units)
+
     def classify(self, pixels: Any) -> Any:
         """Probabilities (N, K) of pictures uint8 (N, S, S, C) for scoring, as `run` computes them."""
         with self.context():

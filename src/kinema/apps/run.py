@@ -61,6 +61,7 @@ def main(args: list[str]) -> int:
     if flags.out:
         check_ending(flags.out)
         check_writable(flags.out)
+    request = by_ending(request, flags.out)
     loaded = load(flags.weights or name, device=flags.device, precision=flags.precision)
     if flags.weights and loaded.name != system_of(name):
         raise UsageError(f"{flags.weights} holds weights of {loaded.name}, not of {system_of(name)}.")
@@ -150,6 +151,17 @@ def check_lines(system: Any, lines: dict[str, str]) -> None:
             system.vocabulary.check(sentence)
         except UsageError as error:
             raise UsageError(f"{place}: {error}") from None
+
+
+def by_ending(request: Any, out: Path | None) -> Any:
+    """Where a request gives a picture or a clip, a file for clips decides for a clip."""
+    from kinema.media.write import CLIPS
+
+    frames = getattr(request, "CLIP_FRAMES", None)
+    clip = out is not None and out.suffix.lower() in filter(None, CLIPS)
+    if frames is None or request.frames is not None or not clip:
+        return request
+    return dataclasses.replace(request, frames=frames)
 
 
 def check_ending(out: Path) -> None:

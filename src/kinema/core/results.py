@@ -52,6 +52,8 @@ class Video(Result):
 
     frames: Pixels
     fps: Fraction = Fraction(8)
+    sound: Path | None = None
+    """a video whose sound goes along, into files that can hold it"""
 
     def strip(self) -> Image:
         """All frames side by side, as one picture (H, T·W, 3)."""

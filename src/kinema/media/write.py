@@ -131,7 +131,7 @@ def save(result: Result, path: str | Path) -> Path:
     or jpg as a strip of its frames. A `Batch` goes to one file as its `sheet`, without ending to a folder of
     mp4 files with metadata.jsonl (its labels as captions), and to png or jpg as strips one below the other.
     Of clips of one frame, which are pictures, a folder holds png files, and a png or jpg is their sheet.
-    An `Image` goes to png, jpg or npz.
+    An `Image` goes to png, jpg or npz. The sound of a `Video` goes along into mp4, mov and webm.
     """
     path = Path(path)
     if isinstance(result, Image):
@@ -191,7 +191,8 @@ def _write_clip(video: Video, path: Path) -> None:
             f"a clip for '{path}' has shape {video.frames.shape}; expected (T, H, W, 3) with T > 0."
         )
     _, height, width, _ = video.frames.shape
-    with Writer(path, video.fps, width, height, video.provenance) as out:
+    sound = video.sound if path.suffix.lower() in CODECS else None
+    with Writer(path, video.fps, width, height, video.provenance, sound) as out:
         for frame in video.frames:
             out.write(frame)
 

@@ -4,6 +4,7 @@ METRICS = {
     "acd": "kinema.metrics.acd:acd",
     "caption_fidelity": "kinema.metrics.measures:caption_fidelity",
     "classification": "kinema.metrics.classification:classification",
+    "face_edits": "kinema.metrics.face_edits:face_edits",
     "fd_judge": "kinema.metrics.measures:fd_judge",
     "fd_random": "kinema.metrics.measures:fd_random",
     "fd_pixels": "kinema.metrics.measures:fd_pixels",

@@ -53,7 +53,7 @@ def tiny() -> Preset[Config]:
     """Everything in miniature, for tests: seconds on a CPU. Promises no picture."""
     config = replace(_SMALL, size=32, generator_width=4, blocks=1, critic_width=4, critic_steps=2)
     settings = RunSettings(steps=12, batch=8, save_every_steps=6, preview_every_steps=6)
-    return Preset(config, settings, "heads:32")
+    return Preset(config, settings, "heads:200")
 
 
 def small() -> Preset[Config]:

@@ -1,7 +1,9 @@
 """What systems that edit faces by action units have in common to choose and to ask. Imports no torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
+
+import tyro
 
 UNITS = tuple(f"AU{n:02}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
 """the units of `kinema.data.action_units`, which cannot be read without torch"""
@@ -43,6 +45,9 @@ class FaceConfig:
     """targets are another face's action units, plus noise between minus and plus this on each"""
     clip_targets: bool = False
     """keep targets in [0, 1] in spite of the noise"""
+    first_steps: int = 0
+    """steps at the beginning of a run in which the critic learns action units and nothing else, and the
+    generator to paint faces as they are (ours): one that is told nothing yet hides behind its mask"""
     critic_steps: int = 5
     """updates of the critic before one of the generator; each sees its part of the step's faces"""
     flip: bool = True
@@ -75,9 +80,34 @@ class FaceConfig:
 class FaceRequest:
     """What a user asks of trained weights: faces with another expression."""
 
-    image: tuple[str, ...]
-    """pictures that are cut to a face"""
-    action_units: tuple[str, ...] = ()
-    """intensities from 0 to 1, such as AU12=0.9,AU26=0.3"""
+    CLIP_FRAMES: ClassVar[int] = 24
+    """frames that the command line takes where the file is for clips"""
+
+    image: tuple[str, ...] = ()
+    """photographs or folders of them; one, where `driver` is a video"""
     expression: tuple[str, ...] = ()
-    """expressions and how strong they are, such as happy=0.8"""
+    """expressions and how strong they are, such as happy=0.8; action units that they leave out go to rest"""
+    action_units: tuple[str, ...] = ()
+    """intensities from 0 to 1, such as AU12=0.9,AU26=0.3; the others stay as they are in the picture"""
+    sweep: str | None = None
+    """one action unit that goes from 0 to 1 while the others stay"""
+    strip: bool = False
+    """every action unit alone at 0, 1/3, 2/3 and 1, a row for each, as small as the network makes faces"""
+    masks: bool = False
+    """show how: the face, where it is painted, the paint, and the edited face, side by side and small"""
+    driver: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """a video whose face drives the photograph"""
+    video: str | None = None
+    """a video to be edited in place of photographs; frame rate and sound stay"""
+    face: tuple[int, ...] = (0,)
+    """which faces of a picture, from 0 for the largest on"""
+    cropped: bool = False
+    """pictures are crops of one face already, as those for training: nothing is searched, nothing put back"""
+    frames: int | None = None
+    """of a clip from the face as it is to the one asked for; None: 1, a picture, or 24 in a file for clips"""
+    consent: str = ""
+    """who agreed to be shown so, such as "myself"; needed for photographs, and written into the file"""
+    label: bool = True
+    """write "synthetic" into a corner"""
+    task: str | None = None
+    """MediaPipe's face_landmarker.task; None: that of the extra `face`"""

@@ -12,21 +12,23 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kinema.core.errors import DataError, UsageError
-from kinema.core.results import Batch, Image, Result, Video
+from kinema.core.results import Batch, Image, Pixels, Result, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
 from kinema.data.action_units import UNITS
+from kinema.data.clips import LEVELS
 from kinema.losses.adversarial import LEAST_SQUARES, WASSERSTEIN
 from kinema.losses.wasserstein import slope_penalty
 from kinema.nn.attention import twice_differentiable
 from kinema.nn.sampling import in_use, to_uint8
-from kinema.systems.shared.face_asking import extent, run
 from kinema.systems.shared.face_config import FaceConfig, FaceRequest
 from kinema.systems.shared.face_networks import Critic, Judged
+from kinema.systems.shared.face_use import extent, run
 
 OBJECTIVES = {"wgan-gp": WASSERSTEIN, "lsgan": LEAST_SQUARES}
 VARIES = 0.01
@@ -52,6 +54,7 @@ class FaceSystem(System):
 
     serving = ("generator",)
     reads = "faces"
+    metrics = ("face_edits",)
     config: FaceConfig
     generator: nn.Module
     critic: Critic
@@ -89,6 +92,14 @@ class FaceSystem(System):
             given = f"{items} faces cannot be shared by critic_steps={c.critic_steps} updates"
             raise UsageError(f"{given}: batch, and micro_batch if set, is a multiple of {c.critic_steps}.")
         faces, own = self.mirrored(batch["image"], progress), self.chosen(batch["action_units"])
+        if progress.step < c.first_steps:
+            rows = slice(0, None, c.critic_steps)
+            painted = self.paint(faces[rows], self.targets(batch, progress)[rows]).colour
+            yield {
+                "critic": self.unit_terms(self.critic(faces).units, own),
+                "generator": {"colour": c.lambda_cycle * F.l1_loss(painted, faces[rows])},
+            }
+            return
         for turn in range(c.critic_steps):
             rows = slice(turn, None, c.critic_steps)
             real, wanted, chance = faces[rows], self.targets(batch, progress)[rows], progress.rand()[rows]
@@ -132,12 +143,16 @@ class FaceSystem(System):
             own: their units (B, K).
             made: edited ones (B, 3, S, S).
         """
-        c, objective = self.config, OBJECTIVES[self.config.loss]
+        objective = OBJECTIVES[self.config.loss]
         true, false = self.judge(real, made)
-        terms = {"units": c.lambda_au * F.mse_loss(true.units, own)} if c.lambda_au else {}
-        terms["real"] = objective.true(true.patches)
-        terms["fake"] = objective.false(false.patches, true.patches)
-        return terms | {"error": (true.units.detach() - own).abs().mean()}
+        terms = {"real": objective.true(true.patches), "fake": objective.false(false.patches, true.patches)}
+        return self.unit_terms(true.units, own) | terms
+
+    def unit_terms(self, judged: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        """What is paid for units (B, K) that are judged other than they should be; `error` is for the log."""
+        weight = self.config.lambda_au
+        terms = {"units": weight * F.mse_loss(judged, wanted)} if weight else {}
+        return terms | {"error": (judged.detach() - wanted).abs().mean()}
 
     def slope(self, real: Tensor, made: Tensor, chance: Tensor) -> dict[str, Tensor]:
         """The gradient penalty between real and edited faces, in float32; lsgan has none."""
@@ -162,15 +177,14 @@ class FaceSystem(System):
         there = self.paint(real, wanted)
         back = self.paint(there.edited, own)  # of the edited face, not of its colour
         judged = self.critic(there.edited)
-        terms = {"units": c.lambda_au * F.mse_loss(judged.units, wanted)} if c.lambda_au else {}
+        terms = self.unit_terms(judged.units, wanted)
         if c.lambda_cycle:
             terms["cycle"] = c.lambda_cycle * F.l1_loss(back.edited, real)
         if second is not None:
             farther = self.paint(there.edited, second).edited
             terms["virtual"] = c.lambda_cycle * F.l1_loss(self.paint(farther, own).edited, real)
         terms["fool"] = OBJECTIVES[c.loss].fool(judged.patches, judged.patches.detach())
-        terms |= self.mask_terms(there, back)
-        return terms | {"error": (judged.units.detach() - wanted).abs().mean()}
+        return terms | self.mask_terms(there, back)
 
     # ---- use ----
 
@@ -188,18 +202,42 @@ class FaceSystem(System):
         with in_use(self):
             return self.paint(images.to(self.device), self.chosen(units.to(self.device)))
 
+    def edited(self, pixels: Pixels, units: Any, batch: int = 64) -> tuple[Pixels, Any]:
+        """Many face crops edited, for scoring.
+
+        Args:
+            pixels: uint8 (N, S, S, 3).
+            units: float32 (N, 17).
+            batch: faces at a time.
+
+        Returns:
+            Edited crops uint8 (N, S, S, 3), and how much of each pixel was kept, float32 (N, S, S).
+        """
+        made, kept = [], []
+        for start in range(0, len(pixels), batch):
+            images = torch.from_numpy(LEVELS[pixels[start : start + batch]]).movedim(-1, 1)
+            edit = self.edit(images, torch.from_numpy(units[start : start + batch]))
+            made.append(to_uint8(edit.edited.unsqueeze(2))[:, 0])
+            kept.append(edit.mask[:, 0].float().cpu().numpy())
+        return np.concatenate(made), np.concatenate(kept)
+
     def examples(self, captions: Sequence[str], clips: Callable[[], Any]) -> dict[str, dict[str, Any]]:
-        """Two held-out faces, happy and surprised."""
+        """Held-out rendered faces that become happy and surprised, and one action unit on its way."""
         del captions
-        faces = tuple(Image(face) for face in clips().pixels(range(2))[:, 0])
-        return {name: {"image": faces, "expression": (name,)} for name in ("happy", "surprised")}
+        data = clips()
+        faces = tuple(
+            Image(face, provenance={"data": data.where}) for face in data.pixels(range(0, 32, 8))[:, 0]
+        )
+        same = {"image": faces, "cropped": True, "label": False, "frames": 16}
+        found = {name: {**same, "expression": (name,)} for name in ("happy", "surprised", "angry")}
+        return {**found, "the jaw drops": {**same, "sweep": "AU26"}}
 
     def extent(self, request: FaceRequest) -> Extent:
-        """A face for every picture, as small as the network makes it."""
+        """A picture or clip for every photograph, or the edited video."""
         return extent(request, self.config.size)
 
     def run(self, request: FaceRequest) -> Result:
-        """Each face with the expression asked for."""
+        """Faces with the expression asked for, in the pictures they were found in."""
         return run(self, request)
 
     def shown(self, images: Tensor, edit: Edit) -> list[Tensor]:
