@@ -52,6 +52,7 @@ def action_units(flags: ActionUnits) -> int:
     if flags.csv is not None and flags.faces == "all":
         raise UsageError("--csv goes with --faces largest: it does not say which of several is meant.")
     check_writable(flags.out, folder=True)
+    say.remark("MediaPipe finds the faces; it reports its use, but no pictures, to Google (docs/train.md).")
     given = flags.min_confidence
     measure = None
     if flags.csv is not None:
@@ -126,10 +127,17 @@ def check_faces(flags: Any, config: Any) -> int:
 
 def build(system: str, config: Any) -> None:
     """Let the system refuse settings, as it would before training; its networks take no memory."""
+    import numpy as np
     import torch
 
+    from kinema.data import Faces
+    from kinema.data.action_units import UNITS
+
+    kind, shape = load_class(system), (0, config.size, config.size, 3)
+    none = Faces(np.empty(shape, np.uint8), np.empty((0, len(UNITS)), np.float32), "", "")
+    adapted = kind.adapt(config, none)
     with torch.device("meta"):
-        load_class(system)(config)
+        kind(adapted)
 
 
 def checked(flags: Any, report: Any) -> str:

