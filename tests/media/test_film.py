@@ -250,3 +250,11 @@ def test_avi_as_in_msvd_and_grey_arrays(tmp_path: Path) -> None:
     assert video.fps == 15
     np.savez(tmp_path / "grey.npz", moving_square(3)[..., 0])
     assert np.array_equal(read_video(tmp_path / "grey.npz").frames[..., 2], moving_square(3)[..., 0])
+
+
+def test_a_clip_takes_the_sound_of_its_video_along(tmp_path: Path) -> None:
+    source = write_with_sound(tmp_path / "source.mp4")
+    clip = Video(np.zeros((8, 32, 32, 3), np.uint8), Fraction(8), sound=source)
+    assert probe(clip.save(tmp_path / "a.mp4")).has_audio
+    assert not probe(clip.save(tmp_path / "a.gif")).has_audio
+    assert not probe(Video(clip.frames).save(tmp_path / "silent.mp4")).has_audio

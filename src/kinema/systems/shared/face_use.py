@@ -6,10 +6,10 @@ what is not edited keeps every pixel. Edits always begin from the original, neve
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -187,11 +187,13 @@ def check(request: FaceRequest) -> None:
 
 
 def check_consent(request: FaceRequest, file: Path) -> None:
-    """A photograph or film needs the word of who is seen in it; what kinema rendered does not."""
+    """A photograph or film needs the word of who is seen in it; what kinema rendered, or has it, does not."""
     if request.consent.strip():
         return
-    note = read_provenance(file)
-    if not (note or {}).get("synthetic"):
+    note: dict[str, Any] = {}
+    with suppress(MediaError):  # what carries no note; a broken file is told when it is read
+        note = read_provenance(file)
+    if not ("data" in note or note.get("request", {}).get("consent")):
         raise UsageError(
             f"'{file}' may show a person, whose face will do what it did not: say who agreed with --consent, "
             "such as --consent myself. It is written into the file."
