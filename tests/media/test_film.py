@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from kinema.core.errors import MediaError
-from kinema.core.results import Pixels
+from kinema.core.results import Pixels, Video
 from kinema.media import Writer, probe, read_image, read_provenance, read_video
 from kinema.media.provenance import simplest
 from kinema.media.read import steady

@@ -190,8 +190,9 @@ def check_consent(request: FaceRequest, file: Path) -> None:
     """A photograph or film needs the word of who is seen in it; what kinema rendered, or has it, does not."""
     if request.consent.strip():
         return
+    probe(file)  # a broken file is told first
     note: dict[str, Any] = {}
-    with suppress(MediaError):  # what carries no note; a broken file is told when it is read
+    with suppress(MediaError):  # it carries no note
         note = read_provenance(file)
     if not ("data" in note or note.get("request", {}).get("consent")):
         raise UsageError(
