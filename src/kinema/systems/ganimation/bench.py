@@ -22,7 +22,7 @@ from kinema.systems.ganimation.system import GANimation
 from kinema.systems.shared.bench import Job, Precision
 from kinema.systems.shared.face_networks import Judged
 
-RUN, CYCLE = 4, 1
+RUN, CYCLE = 4, 4
 """faces in a forward pass, and in each update of a cycle"""
 Context = Callable[[], AbstractContextManager[object]]
 
