@@ -3,8 +3,10 @@ import pytest
 
 from kinema.core.errors import UsageError
 from kinema.data.action_units import UNITS
+from kinema.data.face_sets import open_faces
 from kinema.data.head_mesh import MOVES, expressed, mesh, normals
 from kinema.data.heads import OF_ONE, Heads, features, landmarks
+from kinema.data.making import make
 
 SIZE = 48
 
@@ -93,3 +95,11 @@ def test_batches_are_what_a_system_reads() -> None:
 def test_a_size_too_small_is_refused() -> None:
     with pytest.raises(UsageError, match="8 pixels or more, not 4"):
         Heads(1, 4)
+
+
+def test_written_heads_are_read_back(tmp_path) -> None:
+    make("heads", 6, tmp_path / "set", size=SIZE)
+    train, val = (open_faces(tmp_path / "set", size=SIZE, split=split) for split in ("train", "val"))
+    assert (len(train), len(val)) == (5, 1)
+    assert np.array_equal(train.pixels(range(5)), Heads(5, SIZE).pixels(range(5)))
+    assert np.allclose(val.units, Heads(1, SIZE, "val").units, atol=1e-4)

@@ -24,7 +24,7 @@ class Make:
 
     name: tyro.conf.Positional[str]
     """sbmg (one digit) or tbmg (two), perhaps with :holdout; shapes; skies, perhaps with :signed; or the
-    pictures called mirrored"""
+    pictures called mirrored or heads"""
     out: Path
     """folder to write, new or empty"""
     n: int = 12_000
@@ -112,12 +112,12 @@ def main(args: list[str]) -> int:
 def make(flags: Any) -> int:
     """Write the set."""
     from kinema.data import make as write
-    from kinema.data.making import MIRRORED
+    from kinema.data.making import STILLS
 
     check_writable(flags.out, folder=True)
     settings = {k: v for k, v in dataclasses.asdict(flags).items() if k not in ("name", "n", "out", "json")}
     write(flags.name, flags.n, flags.out, **settings)
-    what = "pictures" if flags.name == MIRRORED else "clips"
+    what = "pictures" if flags.name in STILLS else "clips"
     say.result(dataclasses.asdict(flags), f"{flags.out}: {flags.n} {what} of {flags.name}", flags.json)
     return 0
 

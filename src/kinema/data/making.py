@@ -10,8 +10,10 @@ import numpy as np
 from kinema.core.errors import DataError, UsageError, nearest
 from kinema.core.files import disk_errors
 from kinema.core.results import Image, Video
+from kinema.data.action_units import UNITS
 from kinema.data.captions import Split, Template
 from kinema.data.digits import Digits
+from kinema.data.heads import Heads
 from kinema.data.mirrored import SHAPES, mirrored
 from kinema.data.moving import MovingDigits
 from kinema.data.picture_folder import check_memory
@@ -21,8 +23,6 @@ from kinema.data.sources import DIGITS, PROCEDURAL, procedural
 from kinema.media import save
 
 Format = Literal["npz", "gif", "mp4", "webm"]
-MIRRORED = "mirrored"
-"""the set of pictures"""
 TRAIN_SHARE = 5 / 6
 """of the clips of split "all", as in 12,000 = 10,000 + 2,000"""
 
@@ -42,15 +42,16 @@ def make(
 ) -> None:
     """Write `n` clips of a procedural set, and what is known of them, into a new folder.
 
-    "mirrored" are pictures: png in folders of their classes, in train/ and val/, for `open_pictures`.
+    "mirrored" are pictures: png in folders of their classes, in train/ and val/, for `open_pictures`; "heads"
+    are pictures with their action units in metadata.jsonl, for `open_faces`.
 
     Clips are npz unless asked otherwise: the bytes come back exactly and fast, where mp4 and webm blur the
     edges of digits; gif is exact too. Split "all" writes five sixths of training clips and the rest of
     validation, and marks them.
 
     Args:
-        name: "sbmg" or "tbmg", perhaps with ":holdout", "shapes", "skies", perhaps with ":signed", or
-            "mirrored".
+        name: "sbmg" or "tbmg", perhaps with ":holdout", "shapes", "skies", perhaps with ":signed",
+            "mirrored" or "heads".
         n: number of clips or pictures.
         out: a folder that does not exist yet or is empty.
         size: side of the square frames in pixels.
@@ -62,18 +63,17 @@ def make(
         format: npz, gif, mp4 or webm; None: npz of clips. Pictures are png.
     """
     out, base = Path(out), name.partition(":")[0]
-    if name == MIRRORED and (frames, format, template, bank) != (None, None, "long", None):
-        raise UsageError(f"frames, format, template and bank belong to clips; {MIRRORED} are pictures.")
+    if name in STILLS and (frames, format, template, bank) != (None, None, "long", None):
+        raise UsageError(f"frames, format, template and bank belong to clips; {name} are pictures.")
     format = format or "npz"
     _check(base, n, out, split, format)
     trained = round(TRAIN_SHARE * n)
     parts: list[tuple[Split, int]] = (
         [("train", trained), ("val", n - trained)] if split == "all" else [(split, n)]
     )
-    if name == MIRRORED:
+    if name in STILLS:
         with disk_errors(out):
-            for part, count in parts:
-                _write_pictures(count, size, part, seed, out / part)
+            STILLS[name](parts, size, seed, out)
         return
     settings: dict[str, Any] = {"size": size, "seed": seed} | ({} if frames is None else {"frames": frames})
     if base in DIGITS:
@@ -91,8 +91,8 @@ def make(
 
 def _check(base: str, n: int, out: Path, split: str, format: str) -> None:
     """Refuse what no set has, and a folder that holds something."""
-    if base not in (*PROCEDURAL, MIRRORED):
-        raise UsageError(f"no procedural set is called '{base}'; {nearest(base, (*PROCEDURAL, MIRRORED))}.")
+    if base not in (known := (*PROCEDURAL, *STILLS)):
+        raise UsageError(f"no procedural set is called '{base}'; {nearest(base, known)}.")
     if format not in get_args(Format):
         raise UsageError(f"clips are written as one of {', '.join(get_args(Format))}, not '{format}'.")
     if n < 1:
@@ -118,10 +118,29 @@ def _write(
     return rows
 
 
-def _write_pictures(n: int, size: int, split: Split, seed: int, out: Path) -> None:
-    """Save `n` mirrored shapes in folders of their classes."""
-    check_memory(n, size, 3)
-    made = mirrored(n, size, split, seed)
-    for k, (pixels, shape) in enumerate(zip(made.pixels, made.shapes, strict=True)):
-        origin = {"data": MIRRORED, "split": split, "seed": seed, "index": k}
-        save(Image(pixels, provenance=origin), out / SHAPES[shape] / f"{k:06d}.png")
+def _write_mirrored(parts: list[tuple[Split, int]], size: int, seed: int, out: Path) -> None:
+    """Save mirrored shapes in folders of their classes."""
+    for split, n in parts:
+        check_memory(n, size, 3)
+        made = mirrored(n, size, split, seed)
+        for k, (pixels, shape) in enumerate(zip(made.pixels, made.shapes, strict=True)):
+            origin = {"data": "mirrored", "split": split, "seed": seed, "index": k}
+            save(Image(pixels, provenance=origin), out / split / SHAPES[shape] / f"{k:06d}.png")
+
+
+def _write_heads(parts: list[tuple[Split, int]], size: int, seed: int, out: Path) -> None:
+    """Save rendered heads with their action units in metadata.jsonl."""
+    rows = []
+    for split, heads in ((split, Heads(n, size, split, seed)) for split, n in parts if n):
+        for k in range(len(heads)):
+            file = f"{split}-{k:06d}.png"
+            units = {name: round(float(u), 4) for name, u in zip(UNITS, heads.units[k], strict=True)}
+            origin = {"data": "heads", "split": split, "seed": seed, "index": k}
+            pixels = heads.rendered(k, heads.units[k]).pixels  # not kept, for there may be many
+            save(Image(pixels, provenance=origin), out / file)
+            rows.append({"file_name": file, "action_units": units, "split": split})
+    (out / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+STILLS = {"mirrored": _write_mirrored, "heads": _write_heads}
+"""sets of pictures"""
