@@ -44,7 +44,12 @@ _SMALL = Config(
     generator_width=32,
     blocks=4,
     critic_width=32,
-    lr=2e-4,
+    lambda_au=300.0,
+    critic_noise=(0.3, 0.05),
+    critic_steps=2,
+    lr=3e-4,
+    critic_lr=2e-4,
+    decay_from=0.6,
     ema_halflife_images=5_000,
 )
 

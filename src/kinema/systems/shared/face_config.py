@@ -45,9 +45,13 @@ class FaceConfig:
     """targets are another face's action units, plus noise between minus and plus this on each"""
     clip_targets: bool = False
     """keep targets in [0, 1] in spite of the noise"""
+    critic_noise: tuple[float, float] = (0.0, 0.0)
+    """standard deviation of noise on all that the critic sees, at the start and at the end of the run (ours):
+    it then reads shapes, where without noise faint stripes on a face can tell it any action unit"""
     first_steps: int = 0
     """steps at the beginning of a run in which the critic learns action units and nothing else, and the
-    generator to paint faces as they are (ours): one that is told nothing yet hides behind its mask"""
+    generator, every critic_steps-th time, to paint faces as they are (ours): one that is told nothing yet
+    hides behind its mask"""
     critic_steps: int = 5
     """updates of the critic before one of the generator; each sees its part of the step's faces"""
     flip: bool = True

@@ -93,18 +93,18 @@ class FaceSystem(System):
             raise UsageError(f"{given}: batch, and micro_batch if set, is a multiple of {c.critic_steps}.")
         faces, own = self.mirrored(batch["image"], progress), self.chosen(batch["action_units"])
         if progress.step < c.first_steps:
-            rows = slice(0, None, c.critic_steps)
-            painted = self.paint(faces[rows], self.targets(batch, progress)[rows]).colour
-            yield {
-                "critic": self.unit_terms(self.critic(faces).units, own),
-                "generator": {"colour": c.lambda_cycle * F.l1_loss(painted, faces[rows])},
-            }
+            yield {"critic": self.unit_terms(self.critic(self.noisy(faces, progress)).units, own)}
+            if progress.step % c.critic_steps == 0:
+                rows = slice(0, None, c.critic_steps)
+                painted = self.paint(faces[rows], self.targets(batch, progress)[rows]).colour
+                yield {"generator": {"colour": c.lambda_cycle * F.l1_loss(painted, faces[rows])}}
             return
         for turn in range(c.critic_steps):
             rows = slice(turn, None, c.critic_steps)
             real, wanted, chance = faces[rows], self.targets(batch, progress)[rows], progress.rand()[rows]
             with torch.no_grad():
-                made = self.paint(real, wanted).edited
+                made = self.noisy(self.paint(real, wanted).edited, progress, rows)
+            real = self.noisy(real, progress, rows)
             terms = self.critic_terms(real, own[rows], made)
             if c.penalty == "together":
                 terms |= self.slope(real, made, chance)
@@ -113,7 +113,8 @@ class FaceSystem(System):
                 yield {"critic": slope}
         wanted = self.targets(batch, progress)[rows]
         second = self.targets(batch, progress)[rows] if c.virtual_cycle else None
-        yield {"generator": self.generator_terms(faces[rows], own[rows], wanted, second)}
+        noise = self.noisy(torch.zeros_like(faces[rows]), progress, rows)
+        yield {"generator": self.generator_terms(faces[rows], own[rows], wanted, second, noise)}
 
     def mirrored(self, faces: Tensor, progress: Progress) -> Tensor:
         """Half of the faces (B, 3, S, S), left and right exchanged."""
@@ -121,6 +122,14 @@ class FaceSystem(System):
             return faces
         turned = progress.rand() < 0.5
         return torch.where(turned[:, None, None, None], faces.flip(3), faces)
+
+    def noisy(self, faces: Tensor, progress: Progress, rows: slice = slice(None)) -> Tensor:
+        """Faces (B, 3, S, S) as the critic sees them; `rows` are their places in the step."""
+        first, last = self.config.critic_noise
+        if not first and not last:
+            return faces
+        spread = first + (last - first) * progress.fraction
+        return faces + spread * progress.randn(*faces.shape[1:])[rows]
 
     def targets(self, batch: dict[str, Any], progress: Progress) -> Tensor:
         """For each item the units of one of the others that came with it, plus noise: (B, K)."""
@@ -163,7 +172,7 @@ class FaceSystem(System):
             return {"slope": c.lambda_gp * slope_penalty(self.critic.realness, real, made, chance)}
 
     def generator_terms(
-        self, real: Tensor, own: Tensor, wanted: Tensor, second: Tensor | None
+        self, real: Tensor, own: Tensor, wanted: Tensor, second: Tensor | None, noise: Tensor | float = 0.0
     ) -> dict[str, Tensor]:
         """L_G: units, the way back, patches and the mask; `error` has no gradient: for the log.
 
@@ -172,11 +181,12 @@ class FaceSystem(System):
             own: their units (B, K).
             wanted: targets (B, K).
             second: targets that a further cycle goes on to, (B, K), or none.
+            noise: what the critic sees added to faces (B, 3, S, S).
         """
         c = self.config
         there = self.paint(real, wanted)
         back = self.paint(there.edited, own)  # of the edited face, not of its colour
-        judged = self.critic(there.edited)
+        judged = self.critic(there.edited + noise)
         terms = self.unit_terms(judged.units, wanted)
         if c.lambda_cycle:
             terms["cycle"] = c.lambda_cycle * F.l1_loss(back.edited, real)
