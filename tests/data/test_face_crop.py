@@ -109,3 +109,15 @@ def test_a_face_at_the_border_or_outside_is_pasted_as_far_as_there_is_a_picture(
     np.testing.assert_array_equal(paste(picture, Place(500.0, -300.0, 40.0, 0.7), made, ones), picture)
     tiny = paste(picture, Place(30.0, 30.0, 2.0, 0.0), made, ones)
     assert (tiny != picture).any(2).sum() in range(1, 5)
+
+
+@pytest.mark.parametrize(("side", "size"), [(100.0, 64), (230.0, 64), (300.0, 24), (40.0, 64)])
+def test_a_crop_shows_what_is_there(side: float, size: int) -> None:
+    picture, where = smooth(500, 500), Place(240.0, 260.0, side, 0.7)
+    centres = (np.arange(size) + 0.5) / size
+    points = in_picture(where, np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2))
+    waves = [np.sin((points[:, 0] - 0.5) / 19 + k) + np.cos((points[:, 1] - 0.5) / 23 - k) for k in range(3)]
+    exact = (127 + 60 * np.stack(waves, -1)).reshape(size, size, 3).clip(0, 255)
+    found = crop(picture, where, size)
+    assert abs(found - exact).max() < 4  # waves lose a little where areas are averaged
+    assert abs((found - exact).mean()) < 0.6

@@ -77,13 +77,20 @@ def crop(pixels: NDArray[np.uint8], place: Place, size: int) -> NDArray[np.uint8
     Returns:
         (size, size, 3).
     """
-    values, place = _shrunk(pixels, place, int(place.side / size))
-    times = 2 if place.side > size else 1  # samples each way: what is left to shrink is less than twofold
-    centres = (np.arange(times * size) + 0.5) / (times * size)
-    grid = np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2)
-    x, y = in_picture(place, grid).T
-    found = _sampled(values, x, y).reshape(size, times, size, times, 3).mean((1, 3))
-    return np.rint(found).clip(0, 255).astype(np.uint8)
+    from PIL import Image
+
+    values, place = _surroundings(pixels, place, max(1, int(place.side / size / 2)))
+    times = max(1, int(np.ceil(place.side / size)))  # samples each way, four at most
+    start, right, down = in_picture(place, np.array([[0, 0], [1, 0], [0, 1]]))
+    (xx, yx), (xy, yy) = (right - start) / (times * size), (down - start) / (times * size)
+    sampled = Image.fromarray(values).transform(
+        (times * size, times * size),
+        Image.Transform.AFFINE,
+        (xx, xy, start[0], yx, yy, start[1]),
+        Image.Resampling.BILINEAR,
+    )
+    found = np.asarray(sampled, np.float32).reshape(size, times, size, times, 3).mean((1, 3))
+    return np.rint(found + 0.5 * (times > 1)).clip(0, 255).astype(np.uint8)  # samples were rounded down
 
 
 def paste(
@@ -124,20 +131,23 @@ def paste(
     return out
 
 
-def _shrunk(pixels: NDArray[np.uint8], place: Place, factor: int) -> tuple[NDArray, Place]:
-    """The surroundings of a square, a whole factor smaller by averaging, and the square in them."""
-    if factor < 2:
-        return pixels, place
+def _surroundings(pixels: NDArray[np.uint8], place: Place, factor: int) -> tuple[NDArray[np.uint8], Place]:
+    """What lies around a square, a whole factor smaller, with repeated edges, and the square in it."""
     height, width, _ = pixels.shape
-    reach = place.side  # more than half of its diagonal
+    reach = place.side * 0.75 + 2 * factor  # more than half of its diagonal
     left, right = (int(np.clip(place.x + s * reach, e, width - 1 + e)) for s, e in ((-1, 0), (1, 1)))
     top, bottom = (int(np.clip(place.y + s * reach, e, height - 1 + e)) for s, e in ((-1, 0), (1, 1)))
     part = pixels[top:bottom, left:right]
-    spare = [(0, -n % factor) for n in part.shape[:2]]
-    part = np.pad(part, [*spare, (0, 0)], mode="edge")
-    h, w = part.shape[0] // factor, part.shape[1] // factor
-    small = part.reshape(h, factor, w, factor, 3).mean((1, 3), dtype=np.float32)
-    return small, Place((place.x - left) / factor, (place.y - top) / factor, place.side / factor, place.angle)
+    if factor > 1:
+        part = np.pad(part, [(0, -part.shape[0] % factor), (0, -part.shape[1] % factor), (0, 0)], mode="edge")
+        h, w = part.shape[0] // factor, part.shape[1] // factor
+        averaged = part.reshape(h, factor, w, factor, 3).mean((1, 3), dtype=np.float32)
+        part = np.rint(averaged).astype(np.uint8)
+    x, y, reach = (place.x - left) / factor, (place.y - top) / factor, reach / factor
+    before = [max(0, int(np.ceil(reach - middle))) for middle in (y, x)]
+    after = [max(0, int(np.ceil(m + reach)) - n) for m, n in zip((y, x), part.shape[:2], strict=True)]
+    part = np.pad(part, [*zip(before, after, strict=True), (0, 0)], mode="edge")
+    return part, Place(x + before[1], y + before[0], place.side / factor, place.angle)
 
 
 def _sampled(values: NDArray, x: Points, y: Points) -> NDArray[np.float32]:

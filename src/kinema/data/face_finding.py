@@ -71,7 +71,7 @@ WINDOW, WINDOW_SIZE = 2.0, 256
 """side of the upright square in which a face is looked at again, in sides of its box, and in pixels"""
 FROM_CROP = 0.75
 """about the side of the detector's box in sides of the crop"""
-LEAST_FOUND, LEAST_SURE, SURE = 0.3, 0.65, 0.87
+LEAST_FOUND, LEAST_SURE, SURE = 0.3, 0.72, 0.87
 """scores of the detector: of its first look, of the second, and of a second that ends the search"""
 LEAST_WIDTH = 8
 """of a face, in pixels"""
