@@ -29,6 +29,8 @@ class ActionUnits:
     """side of the crops in pixels"""
     min_confidence: float | None = None
     """below it a face is left out; None: 0.8 of MediaPipe's detector, and 0.88 of OpenFace with --csv"""
+    measure: Literal["both", "mediapipe", "reader"] = "both"
+    """who reads the units: MediaPipe, our reader (trained on rendered heads), or for each the better one"""
     csv: Path | None = None
     """take the units from OpenFace's CSV: the file of a video, or a folder with NAME.csv of every source"""
     faces: Literal["largest", "all"] = "largest"
@@ -54,7 +56,7 @@ def action_units(flags: ActionUnits) -> int:
     check_writable(flags.out, folder=True)
     say.remark("MediaPipe finds the faces; it reports its use, but no pictures, to Google (docs/train.md).")
     given = flags.min_confidence
-    measure = None
+    measure = measures()[flags.measure]
     if flags.csv is not None:
         measure = from_openface(flags.csv, LEAST_CONFIDENCE if given is None else given)
     with Finder(flags.task) as finder:
@@ -70,16 +72,34 @@ def action_units(flags: ActionUnits) -> int:
         )
     facts = {"out": str(flags.out), **dataclasses.asdict(report)}
     facts |= {name: as_dicts(getattr(report, name)) for name in ("problems", "left_out")}
-    facts["reliability"] = "OpenFace" if flags.csv is not None else reliability()
+    facts["reliability"] = "OpenFace" if flags.csv is not None else reliability(flags.measure)
     say.result(facts, gathered(flags, report), flags.json)
     return 0
 
 
-def reliability() -> dict[str, str]:
-    """What MediaPipe's number of each unit is worth."""
-    from kinema.data.face_finding import SHAPES, mark
+def measures() -> dict[str, Any]:
+    """Name -> function from a frame, a face and its crop to its units; None is the finder's own."""
+    from kinema.data.face_units import measured, read_units
 
-    return {unit: mark(unit) for unit in SHAPES}
+    return {
+        "mediapipe": None,
+        "reader": lambda shot, face, cut: read_units(cut[None])[0],
+        "both": lambda shot, face, cut: measured(cut[None], face.units[None])[0],
+    }
+
+
+def reliability(measure: str) -> dict[str, str]:
+    """What the number of each unit is worth; of our reader it is known on rendered heads only."""
+    from kinema.data.action_units import UNITS
+    from kinema.data.face_finding import mark
+    from kinema.data.face_units import TRUSTED, reliability
+
+    ours = {
+        unit: measure == "reader" or (measure == "both" and not trusted)
+        for unit, trusted in zip(UNITS, TRUSTED, strict=True)
+    }
+    r = reliability()
+    return {unit: f"r {r[unit]:.2f} on renders" if ours[unit] else mark(unit) for unit in UNITS}
 
 
 def gathered(flags: ActionUnits, report: Any) -> str:
@@ -92,7 +112,7 @@ def gathered(flags: ActionUnits, report: Any) -> str:
     lines += [f"  no face: {name}" for name in report.faceless[:3]]
     lines += [f"  left out {name}: {reason}" for name, reason in report.left_out[:3]]
     lines += [f"  broken {name}: {reason}" for name, reason in report.problems[:SHOWN]]
-    marks = {} if flags.csv is not None else reliability()
+    marks = {} if flags.csv is not None else reliability(flags.measure)
     return "\n".join([*lines, *table(report.units, marks), *on_still(report.still)])
 
 

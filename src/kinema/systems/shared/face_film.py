@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from kinema.core.errors import MediaError, UsageError
 from kinema.core.results import Pixels
-from kinema.data.action_units import UNITS
 from kinema.data.face_crop import Place, crop
-from kinema.data.face_finding import AGREEMENT, DOUBTFUL
-from kinema.data.face_units import read_units
+from kinema.data.face_units import measured
 from kinema.media import stream
 from kinema.nn.unit_reader import SIDE
 
@@ -28,8 +26,6 @@ JUMP = 0.25
 """distance in sides of the crop beyond which a face is taken to have jumped, and is not steadied"""
 WINDOW = np.array([1, 2, 3, 2, 1], np.float32) / 9
 """over which a track is averaged, centred"""
-TRUSTED = np.array([(AGREEMENT[unit] or 0) >= DOUBTFUL for unit in UNITS])
-"""units that MediaPipe measures well enough on photographs"""
 
 
 class Track(NamedTuple):
@@ -38,16 +34,6 @@ class Track(NamedTuple):
     units: NDArray[np.float32]
     """(T, 17)"""
     fps: Fraction
-
-
-def measured(crops: Pixels, found: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Action units (N, 17) of photographs, each from who measures it better.
-
-    Args:
-        crops: (N, S, S, 3), for our reader, which has seen rendered heads only.
-        found: what MediaPipe says (N, 17), which has seen many photographs, but not all units.
-    """
-    return np.where(TRUSTED, found, read_units(crops))
 
 
 def followed(file: Path, finder: "Finder", which: int = 0) -> Iterator[tuple[Pixels, "Face | None"]]:

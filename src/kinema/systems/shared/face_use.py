@@ -21,14 +21,14 @@ from kinema.core.system import Extent
 from kinema.data.action_units import UNITS, said, unit_called
 from kinema.data.clips import LEVELS
 from kinema.data.face_crop import Place, crop, paste
-from kinema.data.face_units import read_units
+from kinema.data.face_units import measured, read_units
 from kinema.data.layout import STILL
 from kinema.data.prepare import squash
 from kinema.media import probe, read_image, read_provenance
 from kinema.media.mark import marked
 from kinema.nn.sampling import to_uint8
 from kinema.systems.shared.face_config import FaceRequest
-from kinema.systems.shared.face_film import Track, driving, followed, measured
+from kinema.systems.shared.face_film import Track, driving, followed
 
 if TYPE_CHECKING:
     from kinema.data.face_finding import Face as Found
