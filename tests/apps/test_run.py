@@ -9,8 +9,10 @@ import pytest
 
 import kinema as package
 from kinema.apps.loading import pixels_hash
+from kinema.apps.run import by_ending
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Video
+from kinema.systems import load_request
 
 SEVEN = "digit 7 is moving left and right ."
 SIX = "digit 6 is moving up and down ."
@@ -166,3 +168,14 @@ def test_weights_of_another_system_are_refused(kinema, trained: Path) -> None:
     said = kinema("run", "tgans-c", "--weights", trained, "--caption", SIX)
     assert said.code == 2
     assert "fake-gan" in said.err
+
+
+@pytest.mark.parametrize(
+    ("given", "out", "frames"),
+    [(None, "a.mp4", 24), (None, "a.png", None), (None, None, None), (3, "a.gif", 3), (None, "folder", None)],
+)
+def test_a_file_for_clips_makes_a_picture_a_clip(given, out, frames) -> None:
+    request = load_request("ganimation")(image=("a.png",), frames=given)
+    assert by_ending(request, None if out is None else Path(out)).frames == frames
+    clip = load_request("g3an")()
+    assert by_ending(clip, Path("a.mp4")) is clip

@@ -153,9 +153,9 @@ def build(system: str, config: Any) -> None:
     from kinema.data import Faces
     from kinema.data.action_units import UNITS
 
-    kind, shape = load_class(system), (0, config.size, config.size, 3)
-    none = Faces(np.empty(shape, np.uint8), np.empty((0, len(UNITS)), np.float32), "", "")
-    adapted = kind.adapt(config, none)
+    kind, n = load_class(system), len(UNITS)
+    every = Faces(np.zeros((n, 1, 1, 3), np.uint8), np.eye(n, dtype=np.float32), "", "")  # each unit varies
+    adapted = kind.adapt(config, every)
     with torch.device("meta"):
         kind(adapted)
 

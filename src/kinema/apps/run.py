@@ -88,7 +88,7 @@ def make(loaded: Loaded, request: Any, out: Path | None) -> tuple[Result, Path]:
 
 @contextmanager
 def progress(system: Any, clips: int) -> Iterator[None]:
-    """Say every few seconds how many clips have left the last of the networks that `run` needs."""
+    """Say every few seconds how many clips or frames have left the last of the networks that `run` needs."""
     networks = getattr(system, "serving", ())[-1:]
     made, told = 0, time.monotonic()
 
@@ -99,7 +99,7 @@ def progress(system: Any, clips: int) -> Iterator[None]:
         made += len(given[0])
         if time.monotonic() - told >= EVERY_SECONDS:
             told = time.monotonic()
-            say.remark(f"{made} of {clips} clips made")
+            say.remark(f"{made} of {clips} clips made" if made <= clips else f"{made} frames made")
 
     hooks = [getattr(system, name).register_forward_hook(count) for name in networks]
     try:
