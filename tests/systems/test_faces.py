@@ -407,6 +407,8 @@ def test_previews_show_what_was_painted_where() -> None:
         ({"size": 16}, "not 16"),
         ({"units": ("AU12", "AU12")}, "each once, not AU12, AU12"),
         ({"blocks": 0}, "blocks is at least 1, not 0"),
+        ({"critic_noise": (0.1, -0.1)}, "critic_noise is two numbers from 0 on"),
+        ({"first_steps": -1}, "first_steps is a number from 0 on"),
         ({"lambda_au": -1.0}, "lambda_au is a number from 0 on"),
         ({"lambda_mask": float("nan")}, "lambda_mask is a number from 0 on"),
     ],

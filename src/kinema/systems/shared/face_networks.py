@@ -120,3 +120,6 @@ def check_config(config: FaceConfig) -> None:
         raise UsageError(f"units are one or more names, each once, not {given}.")
     at_least_one(config, "generator_width", "blocks", "critic_width", "critic_steps")
     not_negative(config, "lr", "critic_lr", "lambda_gp", "lambda_au", "lambda_cycle", "target_noise")
+    not_negative(config, "first_steps")
+    if not all(0 <= noise < float("inf") for noise in config.critic_noise):
+        raise UsageError(f"critic_noise is two numbers from 0 on, not {config.critic_noise}.")

@@ -30,23 +30,28 @@ _SMALL = Config(
     generator_width=32,
     blocks=4,
     critic_width=32,
+    lambda_au=300.0,
     target_noise=0.1,
-    lr=2e-4,
-    decay_from=2 / 3,
+    critic_noise=(0.3, 0.05),
+    first_steps=1200,
+    critic_steps=2,
+    lr=3e-4,
+    critic_lr=2e-4,
+    decay_from=0.6,
     ema_halflife_images=5_000,
 )
 
 
 def tiny() -> Preset[Config]:
     """Everything in miniature, for tests: seconds on a CPU. Promises no picture."""
-    config = replace(_SMALL, size=32, generator_width=4, blocks=1, critic_width=4, critic_steps=2)
+    config = replace(_SMALL, size=32, generator_width=4, blocks=1, critic_width=4, first_steps=0)
     settings = RunSettings(steps=12, batch=8, save_every_steps=6, preview_every_steps=6)
     return Preset(config, settings, "heads:200")
 
 
 def small() -> Preset[Config]:
     """Rendered heads at 64x64, all settings those of GANimation's `small`, for a CPU; no result yet."""
-    return Preset(_SMALL, RunSettings(steps=2000, batch=80), "heads:4000")
+    return Preset(_SMALL, RunSettings(steps=3400, batch=32), "heads:8000")
 
 
 def good() -> Preset[Config]:
