@@ -9,7 +9,7 @@ import pytest
 
 import kinema as package
 from kinema.apps.loading import pixels_hash
-from kinema.apps.run import by_ending
+from kinema.apps.run import by_ending, read_flags
 from kinema.core.errors import UsageError
 from kinema.core.results import Batch, Video
 from kinema.systems import load_request
@@ -179,3 +179,9 @@ def test_a_file_for_clips_makes_a_picture_a_clip(given, out, frames) -> None:
     assert by_ending(request, None if out is None else Path(out)).frames == frames
     clip = load_request("g3an")()
     assert by_ending(clip, Path("a.mp4")) is clip
+
+
+def test_a_face_that_is_named_is_the_only_one() -> None:
+    asked = ["--image", "a.png", "--expression", "happy"]
+    assert read_flags("ganimation", asked)[1].face == ()
+    assert read_flags("ganimation", [*asked, "--face", "2"])[1].face == (2,)

@@ -103,8 +103,8 @@ class FaceRequest:
     """a video whose face drives the photograph"""
     video: str | None = None
     """a video to be edited in place of photographs; frame rate and sound stay"""
-    face: tuple[int, ...] = (0,)
-    """which faces of a picture, from 0 for the largest on"""
+    face: tuple[int, ...] = ()
+    """which faces of a picture, from 0 for the largest on; none named: the largest"""
     cropped: bool = False
     """pictures are crops of one face already, as those for training: nothing is searched, nothing put back"""
     frames: int | None = None

@@ -182,7 +182,7 @@ def check(request: FaceRequest) -> None:
         raise UsageError("--masks show one edit: give --expression or --action-units.")
     if request.frames is not None and not 1 <= request.frames <= LONGEST:
         raise UsageError(f"frames are from 1 to {LONGEST}, not {request.frames}.")
-    if not request.face or min(request.face) < 0:
+    if min(request.face, default=0) < 0:
         raise UsageError("faces are numbered from 0, the largest.")
 
 
@@ -264,14 +264,15 @@ def _faces(
             f"no face was found in '{file}'; it needs one of some 30 pixels or more, seen from the front. "
             "A picture that is a face and nothing else is read with --cropped."
         )
-    if max(request.face) >= len(found):
+    asked = request.face or (0,)
+    if max(asked) >= len(found):
         raise UsageError(
             f"'{file}' shows {len(found)} face{'s' * (len(found) > 1)}, numbered from 0 for the largest; "
-            f"there is no face {max(request.face)}."
+            f"there is no face {max(asked)}."
         )
-    if len(found) > 1 and request.face == (0,):
+    if len(found) > 1 and not request.face:
         log.warning("'%s' shows %d faces; the largest is edited, --face chooses others.", file, len(found))
-    chosen = [found[k] for k in request.face]
+    chosen = [found[k] for k in asked]
     if min(one.place.side for one in chosen) < SMALL:
         log.warning("a face in '%s' is smaller than %d pixels: little can be seen of its edit.", file, SMALL)
     return [face_at(system, pixels, one) for one in chosen]
@@ -313,7 +314,7 @@ def _film(system: "FaceSystem", request: FaceRequest, finder: "Finder | None") -
     info = probe(file)
     check_memory(info.frames or 1, info.height, info.width)
     asked, out, lost = wanted(request), [], 0
-    for pixels, found in followed(file, finder, request.face[0]):
+    for pixels, found in followed(file, finder, max(request.face, default=0)):
         lost += found is None
         out.append(pixels if found is None else edit(system, pixels, [face_at(system, pixels, found)], asked))
     if lost == len(out):
