@@ -126,6 +126,9 @@ def test_photographs_need_consent_and_rendered_heads_do_not(system, tmp_path) ->
     with pytest.raises(UsageError, match="say who agreed with --consent"):
         ask(system, image=(photo,), expression=("happy",))
     assert isinstance(ask(system, image=(photo,), expression=("happy",), consent="myself"), Image)
+    odd = Image(HEADS.pixels([0])[0, 0], provenance={"request": "none"}).save(tmp_path / "odd.png")
+    with pytest.raises(UsageError, match="say who agreed with --consent"):
+        ask(system, image=(str(odd),), expression=("happy",))
 
 
 @pytest.mark.parametrize(
@@ -139,12 +142,20 @@ def test_photographs_need_consent_and_rendered_heads_do_not(system, tmp_path) ->
         ({"expression": ("happy",), "frames": 0}, "frames are from 1 to 1000, not 0"),
         ({"expression": ("happy",), "face": (-1,)}, "numbered from 0"),
         ({"strip": True, "masks": True}, "masks show one edit"),
+        ({"strip": True, "face": (0, 1)}, "of one face at a time"),
+        (
+            {"expression": ("happy",), "masks": True, "image": (), "video": "a.mp4", "cropped": False},
+            "not of a",
+        ),
+        ({"expression": ("happy",), "image": ()}, "either photographs with --image or one film"),
         ({"sweep": "AU12", "video": "a.mp4"}, "either photographs with --image or one film"),
     ],
 )
 def test_what_contradicts_itself_is_refused(system, file, fields, says) -> None:
     with pytest.raises(UsageError, match=says):
-        ask(system, image=(file,), **fields)
+        ask(system, **{"image": (file,), **fields})
+    with pytest.raises(UsageError, match=says):  # as the command line asks first
+        system.extent(system.Request(**{"image": (file,), "cropped": True, **fields}))
 
 
 def test_a_missing_picture_and_an_empty_folder_are_named(system, tmp_path) -> None:

@@ -180,6 +180,10 @@ def check(request: FaceRequest) -> None:
         raise UsageError("--cropped is for pictures; in videos faces are searched.")
     if request.masks and not asks["--expression or --action-units"]:
         raise UsageError("--masks show one edit: give --expression or --action-units.")
+    if request.masks and request.video is not None:
+        raise UsageError("--masks are of pictures, not of a video.")
+    if len(request.face) > 1 and (request.strip or request.masks or request.video is not None):
+        raise UsageError("a strip, masks and a video are of one face at a time.")
     if request.frames is not None and not 1 <= request.frames <= LONGEST:
         raise UsageError(f"frames are from 1 to {LONGEST}, not {request.frames}.")
     if min(request.face, default=0) < 0:
@@ -194,7 +198,8 @@ def check_consent(request: FaceRequest, file: Path) -> None:
     note: dict[str, Any] = {}
     with suppress(MediaError):  # it carries no note
         note = read_provenance(file)
-    if not ("data" in note or note.get("request", {}).get("consent")):
+    asked = note.get("request")
+    if not ("data" in note or (isinstance(asked, dict) and asked.get("consent"))):
         raise UsageError(
             f"'{file}' may show a person, whose face will do what it did not: say who agreed with --consent, "
             "such as --consent myself. It is written into the file."
@@ -226,6 +231,7 @@ def check_memory(frames: int, height: int, width: int) -> None:
 
 def extent(request: FaceRequest, size: int) -> Extent:
     """How much a request gives, as far as it is known before anything is read."""
+    check(request)
     if request.video is not None:
         info = probe(request.video)
         return Extent(1, info.frames or 1, info.height, info.width)
@@ -309,8 +315,6 @@ def _film(system: "FaceSystem", request: FaceRequest, finder: "Finder | None") -
     assert finder is not None
     file = Path(request.video)
     check_consent(request, file)
-    if len(request.face) > 1:
-        raise UsageError("in a video one face is edited at a time.")
     info = probe(file)
     check_memory(info.frames or 1, info.height, info.width)
     asked, out, lost = wanted(request), [], 0
