@@ -6,13 +6,17 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kinema.apps import weights
 from kinema.apps.chart import chart, span, thin
+from kinema.apps.demo import with_files
 from kinema.apps.page import picture, table
 from kinema.apps.report import write_report
+from kinema.core.results import Image
 from kinema.data import make
+from kinema.media import read_image
 
 VOID = {"meta", "img", "br", "path"}
 
@@ -188,3 +192,9 @@ def test_the_doctor_finds_damaged_weights(kinema, trained: Path) -> None:
     said = kinema("doctor")
     assert said.code == 1
     assert "not the one that was shipped" in said.out
+
+
+def test_each_picture_of_an_example_is_a_file_of_its_own(tmp_path: Path) -> None:
+    pictures = tuple(Image(np.full((8, 8, 3), k, np.uint8)) for k in range(3))
+    files = with_files({"image": pictures, "cropped": True}, tmp_path / "0")["image"]
+    assert [int(read_image(file).pixels[0, 0, 0]) for file in files] == [0, 1, 2]

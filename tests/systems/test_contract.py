@@ -1,6 +1,7 @@
 """Every room keeps the contract: the same checks for each system in the registry, on its `tiny` preset."""
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import kinema
-from kinema.apps.demo import with_files
+from kinema.apps.demo import command, with_files
+from kinema.apps.run import read_flags
 from kinema.apps.train import open_data
 from kinema.core.config import from_dict, to_dict
 from kinema.core.results import Batch, Image, Video
@@ -173,7 +175,10 @@ def test_examples_are_requests_that_run(name: str, tmp_path: Path) -> None:
     found = system.examples(clips().captions[:1], clips)
     assert found
     for i, wanted in enumerate(found.values()):
-        request = system.Request(**with_files(wanted, tmp_path / str(i)))
+        fields = with_files(wanted, tmp_path / str(i))
+        request = system.Request(**fields)
+        line = command(name, system.Request, fields)  # as the demo prints it
+        assert read_flags(name, shlex.split(line)[3:])[1] == request
         made = system.run(request)
         assert isinstance(made, Video | Batch)
         batch = made if isinstance(made, Batch) else Batch([made])

@@ -70,7 +70,7 @@ def show(loaded: Loaded, number: int, flags: Options) -> list[str]:
         clip = made.sheet() if isinstance(made, Batch) else made
         files = [clip.save(place.with_name(place.name + ending)) for ending in (".gif", ".mp4")]
         image = f'<a href="{text(files[1].name)}"><img alt="{text(title)}" src="{text(files[0].name)}"></a>'
-        line = command(loaded.weights, fields)
+        line = command(loaded.weights, loaded.system.Request, fields)
         figures.append(figure(image, f"{text(title)}<br><code>{text(line)}</code>"))
     intro = f'<p class="soft">{text(about_line(loaded))}</p>'
     return section(f"{loaded.name}: {name}", [intro, f'<div class="grid small">{"".join(figures)}</div>'])
@@ -96,19 +96,28 @@ def examples(loaded: Loaded) -> dict[str, dict[str, Any]]:
 def with_files(fields: dict[str, Any], place: Path) -> dict[str, Any]:
     """The same request with pictures written beside the page and named."""
 
-    def named(value: Any) -> Any:
+    def named(value: Any, ending: str = "") -> Any:
         if isinstance(value, Image):
-            return str(value.save(place.with_name(place.name + ".png")))
-        return tuple(map(named, value)) if isinstance(value, tuple) else value
+            return str(value.save(place.with_name(f"{place.name}{ending}.png")))
+        if isinstance(value, tuple):
+            return tuple(named(one, f"-{k}") for k, one in enumerate(value))
+        return value
 
     return {key: named(value) for key, value in fields.items()}
 
 
-def command(weights: str, fields: dict[str, Any]) -> str:
-    """The line for the shell that makes the same clip."""
+def command(weights: str, kind: type[Any], fields: dict[str, Any]) -> str:
+    """The line for the shell that makes the same clip; `kind` is the system's request."""
+    pairs = {field.name for field in dataclasses.fields(kind) if field.default is None}  # not repeatable
     words = ["kinema", "run", weights]
     for key, value in fields.items():
-        words += [f"--{key}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+        if isinstance(value, bool):
+            words.append(f"--{key}" if value else f"--no-{key}")
+        elif isinstance(value, tuple) and key in pairs:
+            words += [f"--{key}", *map(str, value)]
+        else:
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [f"--{key}", str(one)]
     return shlex.join([*words, "--out", "clip.mp4"])
 
 
