@@ -47,6 +47,7 @@ def test_two_faces_are_two_rows_and_failures_have_no_confidence(tmp_path: Path) 
         (R, ["x", *[0] * 16], "line 2 has an intensity that is no number"),
         (R, [5.5, *[0] * 16], "line 2 has intensities from 0 to 5.5; OpenFace's are 0 to 5"),
         (R, ["nan", *[0] * 16], "line 2 has intensities"),
+        (["frame", *R], ["inf", *[0] * 17], "line 2 has too few columns or a text"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(
@@ -84,7 +85,7 @@ PYTHON_2 = (
 def test_pickles_of_all_ages_are_read(tmp_path: Path) -> None:
     file = tmp_path / "aus_openface.pkl"
     file.write_bytes(PYTHON_2)
-    assert read_pickle(file)["a"].tolist() == [1.0] + [0.0] * 16
+    assert np.asarray(read_pickle(file)["a"]).tolist() == [1.0] + [0.0] * 16
     values = {"x": np.arange(17) / 4, "y": [1.0] * 17, "z": [np.float32(0.5)] * 17}
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         file.write_bytes(pickle.dumps(values, protocol))
@@ -107,6 +108,29 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="refused, nothing in it was run"):
         read_pickle(file)
     assert not mark.exists()
+
+
+class Addresses:
+    """Eight bytes as a NumPy record that hides an object: its kind says that there is none."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        hidden = (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+        return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, (1,), Kind(hidden), False, b"A" * 8)
+
+
+class Kind:
+    def __init__(self, state: tuple[object, ...]) -> None:
+        self.state = state
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return np.dtype, ("V8", False, True), self.state
+
+
+def test_a_hostile_pickle_makes_no_objects_of_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "aus_openface.pkl"
+    file.write_bytes(pickle.dumps({"a": Addresses()}))
+    with pytest.raises(DataError, match="the kind of numbers V8"):
+        read_pickle(file)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x05", PYTHON_2[:150], pickle.dumps([1]), pickle.dumps({1: 2})])

@@ -8,6 +8,7 @@ nothing else.
 
 import csv
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,7 +73,7 @@ def read_csv(path: Path) -> list[Row]:
             sure = float(cell.get("confidence", 1)) * (float(cell.get("success", 1)) > 0)
             frame = int(float(cell["frame"])) if "frame" in cell else None
             units = scaled([cell[f"{unit}_r"] for unit in UNITS])
-        except (IndexError, ValueError):
+        except (IndexError, ValueError, OverflowError):
             units = "has too few columns or a text where a number belongs"
         if isinstance(units, str):
             raise DataError(f"'{path}' line {number} {units}.")
@@ -117,22 +118,48 @@ class _Refused(pickle.UnpicklingError):
     """A name that rebuilds no numbers."""
 
 
-def _array(kind: type[Any], shape: tuple[int, ...], typecode: bytes | str) -> Any:
-    """An empty array, which the pickle's next instruction fills."""
-    if kind is not np.ndarray:
-        raise _Refused(str(kind))
-    return np.ndarray(shape, typecode if isinstance(typecode, str) else typecode.decode())
+class _Kind:
+    """A kind of numbers; NumPy's own would take bytes of the file for addresses of objects if told to."""
+
+    def __init__(self, code: str, *options: Any) -> None:
+        del options
+        if not re.fullmatch(r"[fiu][1248]", code):
+            raise _Refused(f"the kind of numbers {code}")
+        self.code = code
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """All that is taken is the order of bytes."""
+        self.code = ("" if state[1] not in (">", "<") else state[1]) + self.code[-2:]
 
 
-def _from_buffer(data: Any, dtype: Any, shape: tuple[int, ...], order: str, *axes: Any) -> Any:
+class _Array:
+    """An array whose numbers the pickle's next instruction brings."""
+
+    def __init__(self, *empty: Any) -> None:
+        del empty
+        self.numbers = np.zeros(0)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """As NumPy writes it: version, shape, kind, whether columns come first, bytes."""
+        _, shape, kind, columns, data = state
+        self.numbers = _from_buffer(data, kind, shape, "F" if columns else "C")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """For NumPy."""
+        del copy
+        return self.numbers.astype(dtype)
+
+
+def _from_buffer(data: Any, kind: _Kind, shape: tuple[int, ...], order: str, *axes: Any) -> NDArray[Any]:
     """An array of numbers, as newer protocols write it."""
     del axes  # of arrays that are neither C nor Fortran, which a vector is not
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, kind.code).reshape(shape, order="F" if order == "F" else "C")
 
 
-def _scalar(dtype: Any, value: Any = None) -> Any:
+def _scalar(kind: _Kind, value: Any = None) -> Any:
     """One number."""
-    return np.frombuffer(value.encode("latin1") if isinstance(value, str) else value, dtype, 1)[0]
+    return _from_buffer(value, kind, (), "C")[()]
 
 
 def _to_bytes(text: str, encoding: str = "latin1") -> bytes:
@@ -148,14 +175,14 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Refuse every other name before anything is called."""
         known = {
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
+            ("numpy", "ndarray"): _Array,
+            ("numpy", "dtype"): _Kind,
             ("_codecs", "encode"): _to_bytes,
             **{
                 (f"numpy.{core}.{part}", name): function
                 for core in ("core", "_core")
                 for part, name, function in (
-                    ("multiarray", "_reconstruct", _array),
+                    ("multiarray", "_reconstruct", _Array),
                     ("multiarray", "scalar", _scalar),
                     ("numeric", "_frombuffer", _from_buffer),
                 )
