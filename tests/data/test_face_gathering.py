@@ -124,6 +124,7 @@ def test_what_gives_no_face_is_said(album: Path, tmp_path: Path) -> None:
     save(Image(picture()), tmp_path / "none.png")
     with pytest.raises(DataError, match=r"no face came out of .*: 1 pictures and frames, 1 without a face"):
         gather([tmp_path / "none.png"], tmp_path / "out", Squares())  # type: ignore[arg-type]
+    assert not any((tmp_path / "out").iterdir())  # the same command can be given again
     with pytest.raises(DataError, match="is not an empty folder"):
         gather([album], album, Squares())  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="16 or more pixels"):

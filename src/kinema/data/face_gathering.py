@@ -218,6 +218,7 @@ def _finish(
 ) -> None:
     """Write the list and sum the units up."""
     if not rows:
+        (out / "crops").rmdir()  # so that the same command can be given again
         first = [f" ({name}: {reason})" for name, reason in [*report.problems, *report.left_out][:1]]
         raise DataError(
             f"no face came out of {', '.join(map(str, sources))}: {report.looked_at} pictures and frames, "
