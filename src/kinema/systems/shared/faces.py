@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinema.core.errors import DataError, UsageError
+from kinema.core.errors import DataError, UsageError, nearest
 from kinema.core.results import Batch, Image, Pixels, Result, Video
 from kinema.core.system import Extent, Losses, Player, Progress, System, adversaries
 from kinema.data.action_units import UNITS
@@ -272,5 +272,7 @@ def _places(units: Sequence[str]) -> list[int]:
     """Where units stand among all 17."""
     for unit in units:
         if unit not in UNITS:
-            raise UsageError(f"'{unit}' is no action unit, so faces cannot be edited by it; known: {UNITS}.")
+            raise UsageError(
+                f"'{unit}' is no action unit, so faces cannot be edited by it; {nearest(unit, UNITS)}."
+            )
     return [UNITS.index(unit) for unit in units]
