@@ -1,6 +1,6 @@
 """How fast heads are rendered: process seconds a picture, on one core.
 
-    python benchmarks/heads.py [--n 200]
+python benchmarks/heads.py [--n 200]
 """
 
 import argparse

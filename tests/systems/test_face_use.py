@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from kinema.data.face_crop import Place
 from kinema.data.heads import Heads
 from kinema.media.mark import marked
 from kinema.systems import load_class, load_presets
-from kinema.systems.shared.face_film import smoothed, steadied
-from kinema.systems.shared.face_use import Face, edit, on_the_way, swept, wanted
+from kinema.systems.shared.face_asking import on_the_way, swept, wanted
+from kinema.systems.shared.face_film import chosen, smoothed, steadied
+from kinema.systems.shared.face_use import Face, edit
 
 SIZE = 32
 HEADS = Heads(8, SIZE, "val")
@@ -94,6 +96,21 @@ def test_only_the_face_of_a_photograph_changes(system) -> None:
     assert not changed[75:].any()
 
 
+def test_a_face_that_was_lost_is_found_again_where_it_was() -> None:
+    left, right = (SimpleNamespace(place=Place(x, 50, 40, 0.0)) for x in (30, 90))
+    assert chosen([left, right], None, 1) is right
+    assert chosen([left], None, 1) is None
+    assert chosen([right, left], SimpleNamespace(place=Place(35, 48, 40, 0.0)), 0) is left
+    assert chosen([], left, 0) is None
+
+
+def test_all_clips_of_a_request_together_are_bounded(system, file, monkeypatch) -> None:
+    monkeypatch.setattr("kinema.systems.shared.face_asking.MOST_BYTES", 20 * SIZE * SIZE * 3)
+    ask(system, image=(file,) * 2, expression=("sad",), frames=10)
+    with pytest.raises(UsageError, match="30 frames of 32x32 need"):
+        ask(system, image=(file,) * 3, expression=("sad",), frames=10)
+
+
 def test_a_place_is_steadied_unless_it_jumps() -> None:
     before = Place(50, 50, 40, 0.0)
     near = steadied(before, Place(52, 50, 44, 0.1))
@@ -141,6 +158,8 @@ def test_photographs_need_consent_and_rendered_heads_do_not(system, tmp_path) ->
         ({"action_units": ("AU12=1.5",)}, "a number from 0 to 1"),
         ({"expression": ("happy",), "frames": 0}, "frames are from 1 to 1000, not 0"),
         ({"expression": ("happy",), "face": (-1,)}, "numbered from 0"),
+        ({"expression": ("happy",), "face": (1,)}, "searched for no face"),
+        ({"strip": True, "frames": 5}, "a strip, masks and videos have their own"),
         ({"strip": True, "masks": True}, "masks show one edit"),
         ({"strip": True, "face": (0, 1)}, "of one face at a time"),
         (

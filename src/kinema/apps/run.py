@@ -157,7 +157,7 @@ def by_ending(request: Any, out: Path | None) -> Any:
     """Where a request gives a picture or a clip, a file for clips decides for a clip."""
     from kinema.media.write import CLIPS
 
-    frames = getattr(request, "CLIP_FRAMES", None)
+    frames = getattr(request, "clip_frames", None)
     clip = out is not None and out.suffix.lower() in filter(None, CLIPS)
     if frames is None or request.frames is not None or not clip:
         return request

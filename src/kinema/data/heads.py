@@ -21,6 +21,7 @@ from kinema.data.faces import Faces
 from kinema.data.head_look import Look, draw_look
 from kinema.data.head_mesh import FILE, Floats, draw_shape, expressed, mesh, person
 from kinema.data.head_scene import DOWNWARDS, Scene, render, seen_from
+from kinema.data.picture_folder import check_memory
 
 PICTURES = {"train": 4000, "val": 1000, "all": 5000}
 OF_ONE = 4
@@ -128,6 +129,7 @@ class Heads(Faces):
         if size < 8:
             raise UsageError(f"heads are rendered at 8 pixels or more, not {size}.")
         self.n, self.size, self.split, self.seed = n or PICTURES[split], size, split, seed
+        check_memory(self.n, size, 3)
         self.where = "heads" if n is None else f"heads:{n}"
         self.describe = self._described()
         self.captions, self.vocabulary = [], []

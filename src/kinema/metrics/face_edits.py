@@ -3,7 +3,7 @@
 Pumarola et al., "GANimation" (arXiv:1807.09251), give no numbers; these are ours. Intensities are judged by
 the reader that ships with the package (`kinema.data.face_units`), which learnt from rendered persons of its
 own; only units count that it reads well. On rendered heads every edit has a truth: the same picture, rendered
-with the action units asked for.
+with the action units asked for. Of faces whose units the same reader measured, it is no independent judge.
 """
 
 from collections.abc import Callable
@@ -92,7 +92,10 @@ class Trial:
         self.truth: Pixels | None = None
         varied = self.target.std(0) > 0
         known = reliability()
-        self.judged = [k for k, name in enumerate(UNITS) if known[name] >= READABLE and varied[k]]
+        self.readable = [k for k, name in enumerate(UNITS) if known[name] >= READABLE]
+        self.judged = [k for k in self.readable if varied[k]]
+        if not self.judged:
+            raise DataError("no action unit that can be judged varies among these faces.")
         if isinstance(self.data, Heads):
             render, rows = self.data.rendered, self.rows
             true = [render(i, u) for i, u in zip(rows, self.target, strict=True)]
@@ -153,7 +156,7 @@ class Trial:
         found, faces = [], self.input[:SWEEPS]
         steps = np.linspace(0, 1, STEPS, dtype=np.float32)
         for k in (UNITS.index(name) for name in SWEPT):
-            if k not in self.judged:
+            if k not in self.readable:
                 continue
             judged = [read_units(edit(faces, self.alone(k, step))[0])[:, k] for step in steps]
             found += [correlation(ranks(line), ranks(steps)) for line in np.stack(judged, 1)]

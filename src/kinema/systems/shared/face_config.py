@@ -1,7 +1,7 @@
 """What systems that edit faces by action units have in common to choose and to ask. Imports no torch."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -84,9 +84,6 @@ class FaceConfig:
 class FaceRequest:
     """What a user asks of trained weights: faces with another expression."""
 
-    CLIP_FRAMES: ClassVar[int] = 24
-    """frames that the command line takes where the file is for clips"""
-
     image: tuple[str, ...] = ()
     """photographs or folders of them; one, where `driver` is a video"""
     expression: tuple[str, ...] = ()
@@ -115,3 +112,8 @@ class FaceRequest:
     """write "synthetic" into a corner"""
     task: str | None = None
     """MediaPipe's face_landmarker.task; None: that of the extra `face`"""
+
+    @property
+    def clip_frames(self) -> int | None:
+        """Frames that the command line asks for where the file is for clips; None where they are given."""
+        return None if self.driver or self.video or self.strip or self.masks else 24

@@ -39,15 +39,24 @@ class Track(NamedTuple):
 def followed(file: Path, finder: "Finder", which: int = 0) -> Iterator[tuple[Pixels, "Face | None"]]:
     """Every frame of a video and its face, the place steadied; None where it is not there."""
     face: Face | None = None
+    last: Face | None = None
     steady: Place | None = None
     with stream(file) as clip:
         for pixels in clip:
             face = finder.follow(pixels, face) if face is not None else None
             if face is None:
-                found = finder.find(pixels)
-                face = found[which] if which < len(found) else None
+                face = chosen(finder.find(pixels), last, which)
+            last = face or last
             steady = None if face is None else steadied(steady, face.place)
             yield pixels, None if face is None or steady is None else face._replace(place=steady)
+
+
+def chosen(found: "list[Face]", last: "Face | None", which: int) -> "Face | None":
+    """Of the faces of a frame the one nearest to where it was last seen; at first by its number."""
+    if last is None:
+        return found[which] if which < len(found) else None
+    seen = last.place
+    return min(found, key=lambda f: np.hypot(f.place.x - seen.x, f.place.y - seen.y), default=None)
 
 
 def steadied(before: Place | None, now: Place) -> Place:

@@ -26,9 +26,10 @@ from kinema.losses.adversarial import LEAST_SQUARES, WASSERSTEIN
 from kinema.losses.wasserstein import slope_penalty
 from kinema.nn.attention import twice_differentiable
 from kinema.nn.sampling import in_use, to_uint8
+from kinema.systems.shared.face_asking import extent
 from kinema.systems.shared.face_config import FaceConfig, FaceRequest
 from kinema.systems.shared.face_networks import Critic, Judged
-from kinema.systems.shared.face_use import extent, run
+from kinema.systems.shared.face_use import run
 
 OBJECTIVES = {"wgan-gp": WASSERSTEIN, "lsgan": LEAST_SQUARES}
 VARIES = 0.01
