@@ -51,7 +51,7 @@ def tiny() -> Preset[Config]:
 
 def small() -> Preset[Config]:
     """Rendered heads at 64x64, all settings those of GANimation's `small`, for a CPU; no result yet."""
-    return Preset(_SMALL, RunSettings(steps=3400, batch=32), "heads:8000")
+    return Preset(_SMALL, RunSettings(steps=2200, batch=32), "heads:8000")
 
 
 def good() -> Preset[Config]:
