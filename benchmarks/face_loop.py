@@ -42,7 +42,8 @@ def main() -> None:
         yield
         spent[stage].append(time.process_time() - start)
 
-    with Finder() as finder, stream(flags.video) as clip, loaded.context():
+    finder = Finder()
+    with stream(flags.video) as clip, loaded.context():
         frames, face = iter(clip), None
         for _ in range(flags.frames):
             with timed("decode"):

@@ -2,6 +2,8 @@
 
 import os
 import random
+import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +22,18 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing is taken from, or left in, the user's cache; parallel test processes share one."""
     base = tmp_path_factory.getbasetemp()
     os.environ["KINEMA_CACHE"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
+
+
+@pytest.fixture(scope="session")
+def face_task() -> Path:
+    """The networks that find faces, which `make` fetches into the environment; else a test is skipped."""
+    pytest.importorskip("ai_edge_litert")
+    path = Path(sys.prefix) / "cache/data/face_landmarker.task"
+    if not path.is_file():
+        pytest.skip(
+            f"`KINEMA_CACHE={sys.prefix}/cache kinema data fetch face-landmarker` brings its networks"
+        )
+    return path
 
 
 @pytest.fixture(autouse=True)

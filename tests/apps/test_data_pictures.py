@@ -136,6 +136,7 @@ def test_a_set_is_fetched_from_a_file(kinema, monkeypatch: pytest.MonkeyPatch, t
     [
         (("data", "fetch", "cifar100"), 2, "nearest: cifar10"),
         (("data", "fetch", "cifar10", "--source", "none.tgz"), 1, "'none.tgz'"),
+        (("data", "fetch", "face-landmarker", "--source", "none.task"), 1, "'none.task' cannot be read"),
         (("data", "check", "nowhere", "--for", "sagan"), 1, "no folder 'nowhere'"),
         (("data", "check", ".", "--for", "biggan"), 1, "no pictures in folders of their classes"),
         (("data", "pack", "nowhere", "--out", "a.npz"), 1, "no folder 'nowhere'"),

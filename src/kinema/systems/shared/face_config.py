@@ -111,7 +111,7 @@ class FaceRequest:
     label: bool = True
     """write "synthetic" into a corner"""
     task: str | None = None
-    """MediaPipe's face_landmarker.task; None: that of the extra `face`"""
+    """MediaPipe's face_landmarker.task; None: the one that was fetched"""
 
     @property
     def clip_frames(self) -> int | None:

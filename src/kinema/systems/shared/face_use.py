@@ -6,7 +6,6 @@ what is not edited keeps every pixel. Edits always begin from the original, neve
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -68,15 +67,14 @@ def run(system: "FaceSystem", request: FaceRequest) -> Result:
     """What the request asks for; see its fields."""
     wanted_of = extent(request, system.config.size)
     check_memory(wanted_of.clips * wanted_of.frames, wanted_of.height, wanted_of.width)
-    with ExitStack() as stack:
-        finder = None if request.cropped else _finder(request, stack)
-        if request.video is not None:
-            return _film(system, request, finder)
-        files = pictures(request.image)
-        for file in files:
-            check_consent(request, file)
-        track = None if request.driver is None else driving(Path(request.driver), finder)
-        clips = [clip for file in files for clip in _of_picture(system, request, file, finder, track)]
+    finder = None if request.cropped else _finder(request)
+    if request.video is not None:
+        return _film(system, request, finder)
+    files = pictures(request.image)
+    for file in files:
+        check_consent(request, file)
+    track = None if request.driver is None else driving(Path(request.driver), finder)
+    clips = [clip for file in files for clip in _of_picture(system, request, file, finder, track)]
     if len(clips) == 1:
         return Image(clips[0].frames[0]) if len(clips[0].frames) == 1 else clips[0]
     each = len(clips) // len(files)
@@ -126,10 +124,10 @@ def parts(system: "FaceSystem", face: Pixels, units: Floats) -> tuple[Pixels, Pi
 # ---- faces ----
 
 
-def _finder(request: FaceRequest, stack: ExitStack) -> "Finder":
+def _finder(request: FaceRequest) -> "Finder":
     from kinema.data.face_finding import Finder
 
-    return stack.enter_context(Finder(None if request.task is None else Path(request.task)))
+    return Finder(None if request.task is None else Path(request.task))
 
 
 def _faces(
