@@ -46,6 +46,7 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: $(VENV)/.base
 	@echo "installing what the tests and checks need"
 	$(INSTALL) --editable ".[dev]"
+	-KINEMA_CACHE=$(VENV)/cache $(BIN)/kinema data fetch face-landmarker
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.base
