@@ -14,7 +14,7 @@ from kinema.data import open_faces
 from kinema.data.action_units import MEANING, UNITS
 from kinema.data.face_units import read_units
 
-FACE = 12
+FACE = 7
 """a neutral one of the held-out heads"""
 
 heads = open_faces("heads", size=64, split="val")

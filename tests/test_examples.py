@@ -87,3 +87,11 @@ def test_a_class_becomes_pictures(tmp_path: Path) -> None:
     assert "with the map beside it a picture is 64 pixels wide" in said
     names = ("classes.png", "truncations.png", "walk.gif", "looks.png")
     assert all((tmp_path / name).stat().st_size > 0 for name in names)
+
+
+def test_a_face_follows_its_units(tmp_path: Path) -> None:
+    said = run(Path(__file__).parents[1] / "examples" / "face_follows_units.py", tmp_path)
+    read = re.findall(r"read ([\d.]+) before, ([\d.]+) after", said)
+    assert len(read) == 3
+    assert all(float(after) > float(before) + 0.2 for before, after in read)
+    assert (tmp_path / "units.png").stat().st_size > 0

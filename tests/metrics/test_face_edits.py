@@ -22,7 +22,8 @@ def trial() -> Trial:
 
 def test_a_copy_changes_nothing_and_the_truth_all(trial: Trial) -> None:
     copy = trial.scores(copied, full=True)
-    assert copy["units r"] == 0
+    assert copy["change r"] == 0
+    assert abs(copy["units r"]) < 0.5
     assert copy["to truth"] == pytest.approx(1)
     assert copy["return"] == 0
     assert copy["background"] > 60
@@ -53,6 +54,8 @@ def test_all_repainted_has_a_poor_background(trial: Trial) -> None:
     found = trial.scores(grey, full=False)
     assert found["background"] < 25
     assert found["mask ratio"] == pytest.approx(1)
+    assert found["units r"] == 0
+    assert found["change r"] > 0.2  # which is why it is not the first number
 
 
 def test_rows_of_a_run_stand_beside_their_baselines() -> None:
@@ -68,7 +71,7 @@ def test_a_folder_of_faces_has_no_truth() -> None:
     faces = Faces(HEADS.pixels(ROWS)[:, 0], HEADS.units, "faces.", "folder")
     system = SimpleNamespace(name="copier", edited=copied, config=None)
     found = Trial(faces, ROWS).scores(system.edited, full=True)
-    assert set(found) == {"units r", "units error", "return", "kept", "monotone"}
+    assert set(found) == {"units r", "change r", "units error", "return", "kept", "monotone"}
 
 
 def test_what_is_no_set_of_faces_or_too_small_is_refused() -> None:

@@ -36,7 +36,8 @@ SWEPT, STEPS, SWEEPS = ("AU12", "AU26", "AU45"), 11, 32
 def face_edits(system: Any, data: Any, *, n: int, seed: int, log: Log) -> list[Row]:
     """How well edits do what they should, beside copies of the input, the true renders, and an untrained net.
 
-    `units r` is the correlation of the judged change with the change asked for, mean over readable units;
+    `units r` is the correlation of the judged intensities with those asked for, mean over readable units;
+    `change r` that of the judged change with the change asked for (erasing a face gives some of it, too);
     `units error` the mean distance of the judged intensities from those asked for; `monotone` Spearman's
     correlation of a judged unit with eleven rising intensities; `return` the mean change, in levels, after
     an edit there and back; `kept` the mean of the mask. On rendered heads also: `to truth`, the distance from
@@ -125,16 +126,20 @@ class Trial:
         """What the reader says of edited faces."""
         after = read_units(made)
         asked = self.target - self.source
-        r = [correlation((after - self.before)[:, k], asked[:, k]) for k in self.judged]
+        reached = [correlation(after[:, k], self.target[:, k]) for k in self.judged]
+        changed = [correlation((after - self.before)[:, k], asked[:, k]) for k in self.judged]
         error = np.abs(after - self.target)[:, self.judged].mean()
-        return {"units r": float(np.mean(r)), "units error": float(error)}
+        return {
+            "units r": float(np.mean(reached)),
+            "change r": float(np.mean(changed)),
+            "units error": float(error),
+        }
 
     def by_unit(self, edit: Edit) -> dict[str, Any]:
         """Correlation of each unit, and the reader's own."""
-        change = read_units(edit(self.input, self.target)[0]) - self.before
-        asked, known = self.target - self.source, reliability()
+        after, known = read_units(edit(self.input, self.target)[0]), reliability()
         return {
-            name: {"r": round(correlation(change[:, k], asked[:, k]), 3), "reader": known[name]}
+            name: {"r": round(correlation(after[:, k], self.target[:, k]), 3), "reader": known[name]}
             for k, name in enumerate(UNITS)
         }
 
