@@ -85,7 +85,7 @@ class FaceRequest:
     """What a user asks of trained weights: faces with another expression."""
 
     image: tuple[str, ...] = ()
-    """photographs or folders of them; one, where `driver` is a video"""
+    """photographs, or folders of them"""
     expression: tuple[str, ...] = ()
     """expressions and how strong they are, such as happy=0.8; action units that they leave out go to rest"""
     action_units: tuple[str, ...] = ()
